@@ -1,0 +1,1 @@
+"""The `chancery` command: one file per group of sub-commands."""

@@ -1,0 +1,1 @@
+"""Decisions: decide(state, command) -> events and evolve(state, event) -> state; pure, total, synchronous."""

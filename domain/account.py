@@ -1,0 +1,234 @@
+"""One person's account: registration, password, sessions and refresh families.
+
+Laws: a password opens nothing before the address is proven (unless the sign-up policy is open); an ended
+session never lives again; every failure that anyone may want to count is a fact.
+"""
+
+from typing import assert_never
+
+from domain.account_commands import (
+    Attend,
+    ChangePassword,
+    ChangeProfile,
+    Command,
+    DiscardRegistration,
+    Refresh,
+    Register,
+    RepeatSignUp,
+    RequestVerification,
+    RevokeSession,
+    RevokeSessions,
+    SignIn,
+    VerifyEmail,
+)
+from domain.account_state import INITIAL, Absent, Account, Active, Pending, evolve
+from domain.aggregate import Aggregate
+from domain.refusals import InvalidCode, InvalidGrant, SessionEnded
+from domain.session import RefreshVerdict, is_live, judge_refresh
+from events.account import (
+    AccountLocked,
+    AccountRegistered,
+    EmailVerified,
+    PasswordChanged,
+    PasswordRejected,
+    ProfileChanged,
+    RefreshReused,
+    RegistrationDiscarded,
+    SessionRefreshed,
+    SessionRevoked,
+    SessionStarted,
+    SignInFailed,
+    SignInFailureCause,
+    SignUpRepeated,
+    VerificationRequested,
+)
+from events.fact import Event
+
+MAX_SESSIONS = 100
+"""Live sessions of one account. One more ends the oldest, so that no account grows without bound."""
+
+
+def decide(state: Account, command: Command) -> tuple[Event, ...]:
+    match command:
+        case Register():
+            return _register(state, command)
+        case RequestVerification():
+            return _request_verification(state, command)
+        case VerifyEmail():
+            return _verify_email(state, command)
+        case DiscardRegistration():
+            return (RegistrationDiscarded(cause=command.cause),) if isinstance(state, Pending) else ()
+        case RepeatSignUp():
+            return _repeat_sign_up(state, command)
+        case SignIn():
+            return _sign_in(state, command)
+        case Refresh():
+            return _refresh(state, command)
+        case RevokeSession():
+            return _revoke_session(state, command)
+        case RevokeSessions():
+            return _revoke_sessions(state, command)
+        case ChangePassword():
+            return _change_password(state, command)
+        case ChangeProfile():
+            return _change_profile(state, command)
+        case Attend():
+            _require_session(state, command)
+            return ()
+        case _:
+            assert_never(command)
+
+
+AGGREGATE = Aggregate(initial=INITIAL, decide=decide, evolve=evolve)
+
+
+def _register(state: Account, command: Register) -> tuple[Event, ...]:
+    assert isinstance(state, Absent), "account ids are random and never used twice"
+    registered = AccountRegistered(
+        account_id=command.account_id,
+        identifier=command.identifier,
+        policy=command.policy,
+        challenge_id=command.challenge_id,
+        code_expires_at=command.code_expires_at,
+        registered_at=command.at,
+        email=command.email,
+        display_name=command.display_name,
+        password_hash=command.password_hash,
+    )
+    return (registered,)
+
+
+def _request_verification(state: Account, command: RequestVerification) -> tuple[Event, ...]:
+    if isinstance(state, Absent):
+        return ()
+    asked = VerificationRequested(
+        challenge_id=command.challenge_id, code_expires_at=command.code_expires_at, email=state.email
+    )
+    return (asked,)
+
+
+def _verify_email(state: Account, command: VerifyEmail) -> tuple[Event, ...]:
+    if isinstance(state, Absent):
+        raise InvalidCode
+    return (EmailVerified(challenge_id=command.challenge_id),)
+
+
+def _repeat_sign_up(state: Account, command: RepeatSignUp) -> tuple[Event, ...]:
+    email = None if isinstance(state, Absent) else state.email
+    return (SignUpRepeated(notice_id=command.notice_id, email=email),)
+
+
+def _sign_in(state: Account, command: SignIn) -> tuple[Event, ...]:
+    if not isinstance(state, Active):
+        return (_failed(command, "not-verified"),)
+    if _is_locked(state, command):
+        return (_failed(command, "locked"),)
+    if not command.is_password_right:
+        return (_failed(command, "wrong-password"), *_lock(state, command))
+    live = [session for session in state.sessions.values() if is_live(session, command.at)]
+    live.sort(key=lambda session: (session.started_at, session.session_id))
+    excess = max(0, len(live) + 1 - MAX_SESSIONS)
+    ended = (SessionRevoked(session_id=s.session_id, cause="too-many-sessions") for s in live[:excess])
+    return (*ended, _started(command))
+
+
+def _failed(command: SignIn, cause: SignInFailureCause) -> SignInFailed:
+    origin = command.origin
+    return SignInFailed(cause=cause, failed_at=command.at, ip=origin.ip, user_agent=origin.user_agent)
+
+
+def _started(command: SignIn) -> SessionStarted:
+    session = command.session
+    return SessionStarted(
+        session_id=session.session_id,
+        client_id=session.client_id,
+        scope=session.scope,
+        amr=("pwd",),
+        acr="aal1",
+        started_at=command.at,
+        idle_expires_at=command.at + session.idle,
+        expires_at=command.at + session.absolute,
+        ip=command.origin.ip,
+        user_agent=command.origin.user_agent,
+    )
+
+
+def _is_locked(state: Active, command: SignIn | ChangePassword) -> bool:
+    return state.locked_until is not None and command.at < state.locked_until
+
+
+def _lock(state: Active, command: SignIn | ChangePassword) -> tuple[AccountLocked, ...]:
+    """The lock that this failure brings, if it is the one too many."""
+    if state.failures + 1 < command.lock_out.failures:
+        return ()
+    return (AccountLocked(locked_until=command.at + command.lock_out.duration),)
+
+
+def _refresh(state: Account, command: Refresh) -> tuple[Event, ...]:
+    session = state.sessions.get(command.session_id) if isinstance(state, Active) else None
+    if session is None:
+        raise InvalidGrant
+    match judge_refresh(session, command.generation, command.at, command.grace):
+        case RefreshVerdict.ROTATE:
+            return (
+                SessionRefreshed(
+                    session_id=session.session_id,
+                    generation=session.generation + 1,
+                    refreshed_at=command.at,
+                    idle_expires_at=command.at + command.idle,
+                ),
+            )
+        case RefreshVerdict.REPEAT:
+            return ()
+        case RefreshVerdict.THEFT:
+            return (
+                RefreshReused(session_id=session.session_id, generation=command.generation),
+                SessionRevoked(session_id=session.session_id, cause="refresh-reused"),
+            )
+        case RefreshVerdict.UNKNOWN:
+            raise InvalidGrant
+        case verdict:
+            assert_never(verdict)
+
+
+def _revoke_session(state: Account, command: RevokeSession) -> tuple[Event, ...]:
+    if not isinstance(state, Active) or command.session_id not in state.sessions:
+        return ()
+    return (SessionRevoked(session_id=command.session_id, cause=command.cause),)
+
+
+def _revoke_sessions(state: Account, command: RevokeSessions) -> tuple[Event, ...]:
+    active = _require_session(state, command)
+    return tuple(
+        SessionRevoked(session_id=session_id, cause="sign-out-others" if command.spare else "sign-out")
+        for session_id in active.sessions
+        if session_id != command.spare
+    )
+
+
+def _change_password(state: Account, command: ChangePassword) -> tuple[Event, ...]:
+    active = _require_session(state, command)
+    if _is_locked(active, command) or not command.is_password_right:
+        rejected = PasswordRejected(session_id=command.acting_session_id, failed_at=command.at)
+        locked = () if _is_locked(active, command) else _lock(active, command)
+        return (rejected, *locked)
+    others = (session_id for session_id in active.sessions if session_id != command.acting_session_id)
+    ended = (SessionRevoked(session_id=session_id, cause="password-changed") for session_id in others)
+    return (PasswordChanged(password_hash=command.password_hash), *ended)
+
+
+def _change_profile(state: Account, command: ChangeProfile) -> tuple[Event, ...]:
+    active = _require_session(state, command)
+    if active.display_name == command.display_name:
+        return ()
+    return (ProfileChanged(display_name=command.display_name),)
+
+
+def _require_session(
+    state: Account, command: RevokeSessions | ChangePassword | ChangeProfile | Attend
+) -> Active:
+    session = state.sessions.get(command.acting_session_id) if isinstance(state, Active) else None
+    if session is None or not is_live(session, command.at):
+        raise SessionEnded
+    assert isinstance(state, Active)
+    return state

@@ -1,0 +1,142 @@
+"""What may be asked of an account. Times, ids and verdicts come in with the command."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from events.account import DiscardCause, RevocationCause, SignUpPolicy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockOut:
+    """So many failures in a row lock the password for so long."""
+
+    failures: int
+    duration: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where a request came from, as the edge saw it."""
+
+    ip: str | None
+    user_agent: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Register:
+    account_id: str
+    identifier: str
+    policy: SignUpPolicy
+    email: str
+    display_name: str | None
+    password_hash: str
+    challenge_id: str
+    code_expires_at: datetime
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestVerification:
+    challenge_id: str
+    code_expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyEmail:
+    challenge_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiscardRegistration:
+    cause: DiscardCause
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepeatSignUp:
+    notice_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewSession:
+    """What the session will be if the sign-in succeeds. Lifetimes are durations from `at`."""
+
+    session_id: str
+    client_id: str
+    scope: str
+    idle: timedelta
+    absolute: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignIn:
+    is_password_right: bool
+    session: NewSession
+    origin: Origin
+    lock_out: LockOut
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refresh:
+    session_id: str
+    generation: int
+    grace: timedelta
+    idle: timedelta
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevokeSession:
+    """Ending a session that has ended already is no news."""
+
+    session_id: str
+    cause: RevocationCause
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevokeSessions:
+    """End every session but `spare`, asked for within the live session `acting_session_id`."""
+
+    acting_session_id: str
+    spare: str | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangePassword:
+    acting_session_id: str
+    is_password_right: bool
+    password_hash: str
+    lock_out: LockOut
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeProfile:
+    acting_session_id: str
+    display_name: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attend:
+    """Nothing but proof that the acting session is live."""
+
+    acting_session_id: str
+    at: datetime
+
+
+Command = (
+    Register
+    | RequestVerification
+    | VerifyEmail
+    | DiscardRegistration
+    | RepeatSignUp
+    | SignIn
+    | Refresh
+    | RevokeSession
+    | RevokeSessions
+    | ChangePassword
+    | ChangeProfile
+    | Attend
+)

@@ -1,0 +1,191 @@
+"""One e-mail address: who waits to prove it, and who holds it.
+
+Law: an address is held by at most one account, and only a code that was sent for a registration can turn
+that registration into the holder.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import assert_never
+
+from domain.aggregate import Aggregate
+from domain.refusals import EmailTaken
+from events.fact import Event
+from events.identifier import (
+    ChallengeRenewed,
+    CodeRejected,
+    IdentifierClaimed,
+    IdentifierReserved,
+    ResendIgnored,
+    ReservationDropped,
+    UnknownSignInFailed,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reserve:
+    """A registration that must prove the address first. The oldest beyond `limit` is dropped."""
+
+    account_id: str
+    challenge_id: str
+    code_expires_at: datetime
+    limit: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """Hold the address at once, unproven (sign-up policy "open"); its owner may prove it later."""
+
+    account_id: str
+    challenge_id: str
+    code_expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenewChallenge:
+    """A new code for the latest registration that still waits."""
+
+    challenge_id: str
+    code_expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PresentCode:
+    """`matching_account_id` is whose code it is, by the verdict of who derived the codes; None for nobody's."""
+
+    matching_account_id: str | None
+    limit: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailUnknownSignIn:
+    """Count a sign-in for an address that nobody holds."""
+
+
+Command = Reserve | Claim | RenewChallenge | PresentCode | FailUnknownSignIn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reservation:
+    account_id: str
+    challenge_id: str
+    code_expires_at: datetime
+    failures: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identifier:
+    """`waiting` holds registrations whose code was not presented yet, oldest first."""
+
+    holder: str | None = None
+    waiting: tuple[Reservation, ...] = ()
+
+
+INITIAL = Identifier()
+
+
+def decide(state: Identifier, command: Command) -> tuple[Event, ...]:
+    match command:
+        case Reserve():
+            return _reserve(state, command)
+        case Claim():
+            return _claim(state, command)
+        case RenewChallenge():
+            return _renew_challenge(state, command)
+        case PresentCode():
+            return _present_code(state, command)
+        case FailUnknownSignIn():
+            return (UnknownSignInFailed(cause="unknown"),)
+        case _:
+            assert_never(command)
+
+
+def evolve(state: Identifier, event: Event) -> Identifier:
+    match event:
+        case IdentifierReserved() | ChallengeRenewed():
+            return _waiting(state, event)
+        case ReservationDropped():
+            return replace(state, waiting=_without(state, event.account_id))
+        case IdentifierClaimed():
+            return replace(state, holder=event.account_id, waiting=_without(state, event.account_id))
+        case CodeRejected():
+            return replace(state, waiting=tuple(replace(r, failures=r.failures + 1) for r in state.waiting))
+        case _:
+            return state
+
+
+AGGREGATE = Aggregate(initial=INITIAL, decide=decide, evolve=evolve)
+
+
+def can_be_proven(reservation: Reservation, *, limit: int, at: datetime) -> bool:
+    """Whether its code still counts: not expired, and not guessed at too often."""
+    return at < reservation.code_expires_at and reservation.failures < limit
+
+
+def _reserve(state: Identifier, command: Reserve) -> tuple[Event, ...]:
+    if state.holder is not None:
+        raise EmailTaken
+    excess = max(0, len(state.waiting) + 1 - command.limit)
+    dropped = tuple(ReservationDropped(account_id=r.account_id) for r in state.waiting[:excess])
+    reserved = IdentifierReserved(
+        account_id=command.account_id,
+        challenge_id=command.challenge_id,
+        code_expires_at=command.code_expires_at,
+    )
+    return (*dropped, reserved)
+
+
+def _claim(state: Identifier, command: Claim) -> tuple[Event, ...]:
+    if state.holder is not None:
+        raise EmailTaken
+    dropped = tuple(ReservationDropped(account_id=r.account_id) for r in state.waiting)
+    claimed = IdentifierClaimed(account_id=command.account_id)
+    challenge = ChallengeRenewed(
+        account_id=command.account_id,
+        challenge_id=command.challenge_id,
+        code_expires_at=command.code_expires_at,
+    )
+    return (*dropped, claimed, challenge)
+
+
+def _renew_challenge(state: Identifier, command: RenewChallenge) -> tuple[Event, ...]:
+    if not state.waiting:
+        return (ResendIgnored(),)
+    return (
+        ChallengeRenewed(
+            account_id=state.waiting[-1].account_id,
+            challenge_id=command.challenge_id,
+            code_expires_at=command.code_expires_at,
+        ),
+    )
+
+
+def _present_code(state: Identifier, command: PresentCode) -> tuple[Event, ...]:
+    proven = next(
+        (
+            reservation
+            for reservation in state.waiting
+            if reservation.account_id == command.matching_account_id
+            and can_be_proven(reservation, limit=command.limit, at=command.at)
+        ),
+        None,
+    )
+    if proven is None:
+        return (CodeRejected(),)
+    others = (r for r in state.waiting if r.account_id != proven.account_id)
+    dropped = tuple(ReservationDropped(account_id=r.account_id) for r in others)
+    return (IdentifierClaimed(account_id=proven.account_id), *dropped)
+
+
+def _waiting(state: Identifier, event: IdentifierReserved | ChallengeRenewed) -> Identifier:
+    reservation = Reservation(
+        account_id=event.account_id,
+        challenge_id=event.challenge_id,
+        code_expires_at=event.code_expires_at,
+    )
+    return replace(state, waiting=(*_without(state, event.account_id), reservation))
+
+
+def _without(state: Identifier, account_id: str) -> tuple[Reservation, ...]:
+    return tuple(r for r in state.waiting if r.account_id != account_id)

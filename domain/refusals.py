@@ -1,0 +1,112 @@
+"""Refusals: the rule that forbids a command. Each docstring is the sentence that a person reads.
+
+`code` is a stable slug. Several codes may share one public answer; `command_api.answers` says which.
+"""
+
+from typing import ClassVar
+
+
+class Refusal(Exception):  # noqa: N818  # a refusal is an outcome of the domain, not an error
+    """The command is not allowed."""
+
+    code: ClassVar[str]
+
+    @property
+    def sentence(self) -> str:
+        return (type(self).__doc__ or "").strip().replace("\n", " ")
+
+
+class EmailTaken(Refusal):
+    """This e-mail address already belongs to an account."""
+
+    code = "email-taken"
+
+
+class InvalidEmail(Refusal):
+    """This is not an e-mail address that mail can be sent to."""
+
+    code = "invalid-email"
+
+
+class PasswordTooShort(Refusal):
+    """The password has fewer than 15 characters."""
+
+    code = "password-too-short"
+
+
+class PasswordTooLong(Refusal):
+    """The password has more than 256 characters."""
+
+    code = "password-too-long"
+
+
+class PasswordTooCommon(Refusal):
+    """The password is one of those that are guessed first."""
+
+    code = "password-too-common"
+
+
+class InvalidDisplayName(Refusal):
+    """The display name is empty, longer than 100 characters, or has control characters."""
+
+    code = "invalid-display-name"
+
+
+class InvalidCode(Refusal):
+    """The code is wrong, used or expired. Ask for a new one."""
+
+    code = "invalid-code"
+
+
+class InvalidCredentials(Refusal):
+    """The e-mail address or the password is wrong."""
+
+    code = "invalid-credentials"
+
+
+class WrongPassword(Refusal):
+    """The current password is wrong."""
+
+    code = "wrong-password"
+
+
+class SessionEnded(Refusal):
+    """The session has ended. Sign in again."""
+
+    code = "session-ended"
+
+
+class UnknownSession(Refusal):
+    """There is no such session."""
+
+    code = "session-not-found"
+
+
+class InvalidGrant(Refusal):
+    """The refresh token is unknown, used, expired or revoked."""
+
+    code = "invalid-grant"
+
+
+class InvalidClient(Refusal):
+    """The client is unknown or its secret is wrong."""
+
+    code = "invalid-client"
+
+
+class InvalidScope(Refusal):
+    """The client may not ask for this scope."""
+
+    code = "invalid-scope"
+
+
+class IdempotencyKeyReused(Refusal):
+    """This Idempotency-Key came with another request body before. Use a new key for a new request."""
+
+    code = "idempotency-key-reused"
+
+
+class ClientExists(Refusal):
+    """There is a client with this id already."""
+
+    code = "client-exists"

