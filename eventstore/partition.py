@@ -20,14 +20,14 @@ _SILENT_READS = 20
 
 
 class Partition:
-    """`is_certain` is False while an append may be on its way whose fate nobody has read yet."""
+    """`is_certain` is False before the first read, and while an append's fate is not read yet."""
 
     def __init__(
         self, number: int, log: Log, keyring: Keyring, aggregates: Mapping[str, AnyAggregate]
     ) -> None:
         self.number = number
         self.lock = asyncio.Lock()
-        self.is_certain = True
+        self.is_certain = False
         self.waiting = 0
         self.last_at = datetime.min.replace(tzinfo=UTC)
         self._log = log

@@ -31,7 +31,9 @@ MOST_FALSE_STARTS = 5
 class Child:
     """A part and its process. `on_change` is called whenever what `state` says has changed."""
 
-    def __init__(self, part: Part, log: Path, environment: Mapping[str, str], on_change: Callable[[], None]) -> None:
+    def __init__(
+        self, part: Part, log: Path, environment: Mapping[str, str], on_change: Callable[[], None]
+    ) -> None:
         self.part = part
         self.log = log
         self._environment = {**environment, **part.environment}
@@ -66,10 +68,10 @@ class Child:
         delay = RESTART_FIRST_SECONDS
         while self._is_wanted:
             started = time.monotonic()
-            self._process = await self._spawn()
+            process = self._process = await self._spawn()
             self.report("starting")
-            probing = asyncio.create_task(self._probe(self._process, began))
-            code = await self._process.wait()
+            probing = asyncio.create_task(self._probe(process, began))
+            code = await process.wait()
             probing.cancel()
             self._note_death(code)
             if not self._is_wanted:
@@ -88,7 +90,11 @@ class Child:
             for wait in waits:
                 wait.cancel()
         if not self._is_ready.is_set():
-            what = "keeps ending right after its start" if self._failed.is_set() else f"is not ready after {READY_SECONDS:.0f} s"
+            what = (
+                "keeps ending right after its start"
+                if self._failed.is_set()
+                else f"is not ready after {READY_SECONDS:.0f} s"
+            )
             raise StackError(f"{self.part.name} {what}. The end of {self.log}:\n{tail(self.log)}")
 
     async def stop(self) -> str:
@@ -108,7 +114,7 @@ class Child:
         return "stopped"
 
     async def _probe(self, process: asyncio.subprocess.Process, began: float) -> None:
-        while not await self.part.answers():
+        while not await self.part.answers():  # noqa: ASYNC110 - another process has no Event
             await asyncio.sleep(PROBE_PAUSE_SECONDS)
         if process.returncode is None:
             self._ready_after_seconds = self._ready_after_seconds or round(time.monotonic() - began, 1)

@@ -44,7 +44,9 @@ class Jars:
     @classmethod
     def of(cls, home: Path, environment: Mapping[str, str]) -> Self:
         """In the user's cache, so that other clones need no network; in `home` where that is not writable."""
-        base = environment.get("XDG_CACHE_HOME") or str(Path(environment.get("HOME", "~")).expanduser() / ".cache")
+        base = environment.get("XDG_CACHE_HOME") or str(
+            Path(environment.get("HOME", "~")).expanduser() / ".cache"
+        )
         cache = Path(base) / "chancery"
         try:
             cache.mkdir(parents=True, exist_ok=True)
@@ -91,7 +93,9 @@ def _fetch(pins: list[Pin], maven: Path, target: Path) -> None:
         found = Path(component.artifact(*classifier).resolve())
         actual = _sha256(found)
         if actual != pin.sha256:
-            raise StackError(f"{pin.coordinate} came with the SHA-256 {actual}, not the pinned {pin.sha256}. Do not use this network.")
+            raise StackError(
+                f"{pin.coordinate} came with the SHA-256 {actual}, not the pinned {pin.sha256}. Do not use this network."
+            )
         shutil.move(found, target / pin.file_name)
 
     try:

@@ -4,7 +4,8 @@ import signal
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-INFRASTRUCTURE = ("kafka", "postgres", "valkey", "mail")
+INFRASTRUCTURE = ("postgres", "kafka", "valkey", "mail")
+"""In the order of starting; stopping goes the other way."""
 PROCESSES = ("command", "query", "projectors", "mailer")
 
 

@@ -41,7 +41,11 @@ class Ports:
 
 def load_ports(environment: Mapping[str, str]) -> Ports:
     """The ports that the environment asks for; the controller's is next to Kafka's unless it is named."""
-    chosen = {name: _port(variable, environment[variable]) for name, variable in VARIABLES.items() if environment.get(variable)}
+    chosen = {
+        name: _port(variable, environment[variable])
+        for name, variable in VARIABLES.items()
+        if environment.get(variable)
+    }
     if "kafka" in chosen:
         chosen.setdefault("kafka_controller", chosen["kafka"] + 1)
     ports = Ports(**chosen)
@@ -92,7 +96,10 @@ def free_ports(count: int) -> list[int]:
 
 def free_port_variables() -> dict[str, str]:
     """Environment variables that give every part a free port of its own."""
-    return {variable: str(port) for variable, port in zip(VARIABLES.values(), free_ports(len(VARIABLES)), strict=True)}
+    return {
+        variable: str(port)
+        for variable, port in zip(VARIABLES.values(), free_ports(len(VARIABLES)), strict=True)
+    }
 
 
 def _port(variable: str, text: str) -> int:

@@ -1,0 +1,39 @@
+# `make up` starts Chancery on this machine; `make check` is what every change must pass.
+# PYTHON=/path/to/python3.12 chooses the Python that .venv is made with.
+
+PYTHON ?= python3
+BIN := .venv/bin
+BOOTSTRAP := $(PYTHON) localstack/bootstrap.py
+
+.DEFAULT_GOAL := help
+.PHONY: help up down status logs inbox clean demo check test format runtime dev
+
+help:
+	@echo "make up | demo | status | logs | inbox | down | clean     the local stack"
+	@echo "make check | test | format                               development"
+
+runtime:
+	@$(BOOTSTRAP) runtime
+
+dev:
+	@$(BOOTSTRAP) dev
+
+up status inbox clean demo down: runtime
+	@$(BIN)/chancery $@
+
+logs: runtime
+	@$(BIN)/chancery logs --follow
+
+check: dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest tests/unit tests/property
+
+test: dev
+	$(BIN)/python -m pytest --cov --cov-report=term
+
+format: dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .

@@ -1,0 +1,32 @@
+"""The `chancery` command. Each group of sub-commands lives in its own file and is added below by name.
+
+A sub-command's file imports only light things at its top and its heavy ones inside its functions, so that
+`chancery status` does not wait for what `chancery serve` needs.
+"""
+
+import typer
+
+from cli import stack
+
+app = typer.Typer(
+    name="chancery",
+    help="Chancery: an identity platform whose only truth is a chained log of events.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # Its tracebacks would print local variables, secrets among them.
+)
+
+app.command()(stack.up)
+app.command()(stack.down)
+app.command()(stack.status)
+app.command()(stack.logs)
+app.command()(stack.inbox)
+app.command()(stack.clean)
+
+
+def main() -> None:
+    app(prog_name="chancery")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""`chancery provision`: makes topics and tables where they are missing, and checks those that exist."""
+
+import asyncio
+
+from cli.failures import explained
+
+
+def provision() -> None:
+    """Create the topics, the log's first records and the tables; changes nothing that exists."""
+    with explained():
+        log_id = asyncio.run(_provision())
+        print(f"Topics and tables are ready. Log {log_id}.")
+
+
+async def _provision() -> str:
+    from eventstore.kafka_log import KafkaLog
+    from eventstore.provision import Topics, create_topics, verify_topics, write_genesis
+    from readmodels.tables import create_tables
+    from runtime.clock import utc_now
+    from runtime.kafka import open_admin
+    from runtime.postgres import open_pool
+    from runtime.settings import load_settings
+
+    settings = load_settings()
+    topics = Topics(
+        events=settings.events_topic,
+        keys=settings.keys_topic,
+        partitions=settings.partitions,
+        replication_factor=settings.replication_factor,
+    )
+    async with open_admin(settings.kafka_bootstrap) as admin:
+        await create_topics(admin, topics)
+        await verify_topics(admin, topics)
+    log = KafkaLog(settings.kafka_bootstrap, settings.events_topic, settings.partitions, timeout_seconds=10)
+    await log.start()
+    try:
+        log_id = await write_genesis(log, utc_now)
+    finally:
+        await log.stop()
+    async with open_pool(settings.postgres_dsn.get_secret_value()) as pool:
+        await create_tables(pool)
+    return log_id

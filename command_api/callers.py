@@ -1,0 +1,115 @@
+"""Who is calling: a person by bearer token, or a machine client by its secret."""
+
+import base64
+import binascii
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from urllib.parse import unquote_plus
+
+from fastapi import Request
+
+from command_api.answers import BEARER_CHALLENGE
+from command_api.calls import Call
+from command_api.tokens import Tokens
+from domain.client import Client, Registered
+from domain.refusals import InvalidClient
+from events.streams import client_stream, is_id
+from eventstore.commit import Actor
+from eventstore.writer import Writer
+from runtime.access_token import Claims, verify_access_token, verify_signature
+from runtime.clock import Clock
+from runtime.encoding import base64url
+from runtime.serving.answers import AnswerError, problem
+
+PUBLIC_CLIENT = "chancery"
+"""People's sessions belong to this client. It has no secret."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """A bearer whose token is good; whether its session still lives is decided on the log."""
+
+    account_id: str
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientCredentials:
+    client_id: str
+    secret: str
+
+
+class Callers:
+    def __init__(self, writer: Writer, tokens: Tokens, clock: Clock) -> None:
+        self._writer = writer
+        self._tokens = tokens
+        self._clock = clock
+
+    def person(self, request: Request) -> Person:
+        """The person whose access token came with the request; 401 otherwise."""
+        token = _bearer(request)
+        claims = verify_access_token(
+            token, self._tokens.verification_keys(), issuer=self._tokens.policy.issuer, at=self._clock()
+        )
+        if claims is None or claims.session_id is None or self._tokens.policy.audience not in claims.audience:
+            raise AnswerError(
+                problem(401, "invalid-token", "The access token is not valid.", headers=BEARER_CHALLENGE)
+            )
+        return Person(account_id=claims.subject, session_id=claims.session_id)
+
+    def signed_claims(self, token: str) -> Claims | None:
+        """What a token that was signed here says, even if it is expired."""
+        return verify_signature(token, self._tokens.verification_keys(), issuer=self._tokens.policy.issuer)
+
+    def client_state(self, client_id: str) -> Client | None:
+        """The client as this process last saw it, None for what cannot be a client id."""
+        if not is_id(client_id):
+            return None
+        state: Client = self._writer.state(client_stream(client_id))
+        return state
+
+
+def acting_as(call: Call, person: Person) -> Call:
+    """The call with its caller named, in the commit and in the scope of its Idempotency-Key."""
+    return replace(call, actor=Actor(kind="account", id=person.account_id))
+
+
+def proves(client: Client | None, credentials: ClientCredentials) -> bool:
+    """Whether the secret is the client's. The same work for a client that does not exist."""
+    digest = base64url(hashlib.sha256(credentials.secret.encode()).digest())
+    stored = client.secret_digest if isinstance(client, Registered) else "unknown"
+    return hmac.compare_digest(digest, stored)
+
+
+def read_client_credentials(request: Request, form: Mapping[str, str]) -> ClientCredentials | None:
+    """Credentials by RFC 6749 section 2.3.1, in the header or in the body, None if there are none."""
+    header = request.headers.get("authorization", "")
+    scheme, _, encoded = header.partition(" ")
+    if header:
+        if scheme.lower() != "basic" or "client_secret" in form:
+            raise InvalidClient
+        return _basic(encoded.strip())
+    if "client_secret" in form:
+        return ClientCredentials(client_id=form.get("client_id", ""), secret=form["client_secret"])
+    return None
+
+
+def _basic(encoded: str) -> ClientCredentials:
+    try:
+        client_id, colon, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
+    except (binascii.Error, ValueError):
+        raise InvalidClient from None
+    if not colon:
+        raise InvalidClient
+    return ClientCredentials(client_id=unquote_plus(client_id), secret=unquote_plus(secret))
+
+
+def _bearer(request: Request) -> str:
+    headers = request.headers.getlist("authorization")
+    scheme, _, token = headers[0].partition(" ") if len(headers) == 1 else ("", "", "")
+    if scheme.lower() != "bearer" or not token.strip():
+        title = "Send one access token as `Authorization: Bearer`."
+        raise AnswerError(problem(401, "missing-token", title, headers={"www-authenticate": "Bearer"}))
+    return token.strip()

@@ -1,0 +1,1 @@
+"""One file per noun: the HTTP shape of each command, and nothing else."""

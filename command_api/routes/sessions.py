@@ -1,0 +1,49 @@
+"""Sign-in and sign-out."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Response
+
+from command_api.schemas import SignInBody, TokenResponse, problems
+from command_api.services import BEARER, UseCall, UsePerson, UseServices
+from runtime.serving.app import StrictRoute
+
+router = APIRouter(tags=["sessions"], route_class=StrictRoute)
+
+
+@router.post(
+    "/v1/sessions",
+    status_code=201,
+    responses={201: {"model": TokenResponse}, **problems(400, 401, 415, 422, 503)},
+    response_class=Response,
+)
+async def sign_in(body: SignInBody, call: UseCall, services: UseServices) -> Response:
+    return (await services.sign_in.sign_in(call, body.email, body.password)).response()
+
+
+@router.delete(
+    "/v1/sessions/{session_id}",
+    status_code=204,
+    responses=problems(401, 404, 503),
+    dependencies=[BEARER],
+    response_class=Response,
+)
+async def end_session(session_id: str, call: UseCall, person: UsePerson, services: UseServices) -> Response:
+    return (await services.sign_out.end_session(call, person, session_id)).response()
+
+
+@router.delete(
+    "/v1/sessions",
+    status_code=204,
+    responses=problems(401, 422, 503),
+    dependencies=[BEARER],
+    response_class=Response,
+)
+async def end_sessions(
+    call: UseCall,
+    person: UsePerson,
+    services: UseServices,
+    spared: Annotated[Literal["current"] | None, Query(alias="except")] = None,
+) -> Response:
+    answer = await services.sign_out.end_sessions(call, person, keeps_current=spared is not None)
+    return answer.response()

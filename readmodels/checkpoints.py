@@ -1,0 +1,102 @@
+"""How far each projector has come in each partition: written in the transaction of the rows it speaks for.
+
+`fresh_at` is the server's own time before the log's end was asked for which these rows were found complete.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from readmodels.statements import load_statements
+from runtime.postgres import Connection, Postgres
+
+SQL = load_statements(__file__)
+
+CHANNEL = "chancery_checkpoint"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """The last commit that was applied, and where to read on. `seq` is -1 before the genesis."""
+
+    log_id: str
+    seq: int = -1
+    hash: str = ""
+    next_offset: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """What a projector's transaction tells whoever waits for it."""
+
+    projectors: Sequence[str]
+    partition: int
+    seq: int
+
+    def render(self) -> str:
+        return f"{self.partition}:{self.seq}:{','.join(self.projectors)}"
+
+
+def parse_notice(text: str) -> Notice | None:
+    """None if somebody else wrote to our channel."""
+    partition, _, rest = text.partition(":")
+    seq, _, projectors = rest.partition(":")
+    if not (partition.isdecimal() and seq.removeprefix("-").isdecimal()):
+        return None
+    return Notice(projectors=tuple(projectors.split(",")), partition=int(partition), seq=int(seq))
+
+
+async def begin_checkpoints(
+    connection: Connection, projectors: Sequence[str], partition: int, log_id: str
+) -> dict[str, Checkpoint]:
+    """The stored checkpoints by projector; a projector without one begins before the genesis of this log."""
+    await connection.execute(SQL["begin"], list(projectors), partition, log_id)
+    return await read_checkpoints(connection, projectors, partition)
+
+
+async def read_checkpoints(
+    connection: Connection, projectors: Sequence[str], partition: int
+) -> dict[str, Checkpoint]:
+    return _by_projector(await connection.fetch(SQL["read"], list(projectors), partition))
+
+
+async def lock_checkpoints(
+    tx: Connection, projectors: Sequence[str], partition: int
+) -> dict[str, Checkpoint]:
+    """As stored, and nobody else's until the transaction ends."""
+    return _by_projector(await tx.fetch(SQL["lock"], list(projectors), partition))
+
+
+async def advance_checkpoints(
+    tx: Connection, projectors: Sequence[str], partition: int, reached: Checkpoint
+) -> None:
+    """Move locked checkpoints on, and tell whoever waits once the transaction has ended well."""
+    place = (reached.seq, reached.hash, reached.next_offset)
+    await tx.execute(SQL["advance"], list(projectors), partition, *place)
+    notice = Notice(projectors=projectors, partition=partition, seq=reached.seq)
+    await tx.execute(SQL["notify"], notice.render())
+
+
+async def server_now(postgres: Postgres) -> datetime:
+    row = await postgres.fetch_one(SQL["now"])
+    assert row is not None
+    now: datetime = row["now"]
+    return now
+
+
+async def mark_fresh(
+    postgres: Postgres, projectors: Sequence[str], log_id: str, ends: Mapping[int, int], asked_at: datetime
+) -> set[int]:
+    """Mark the partitions that were applied up to the ends that the log had after `asked_at`; which they are."""
+    rows = await postgres.fetch(
+        SQL["mark_fresh"], list(projectors), log_id, list(ends), list(ends.values()), asked_at
+    )
+    return {row["partition"] for row in rows}
+
+
+def _by_projector(rows: Iterable[Mapping[str, object]]) -> dict[str, Checkpoint]:
+    found: dict[str, Checkpoint] = {}
+    for row in rows:
+        fields = dict(row)
+        found[str(fields.pop("projector"))] = Checkpoint(**fields)  # type: ignore[arg-type]  # the table's own columns
+    return found

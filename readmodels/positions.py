@@ -1,0 +1,102 @@
+"""Waits until a projector has reached a position: woken by its transaction, never by a busy loop.
+
+All waiters share one listening connection. Without it, or when a notification is lost, a slow poll goes on.
+"""
+
+import asyncio
+from collections.abc import Mapping
+
+from readmodels.checkpoints import CHANNEL, SQL, parse_notice
+from runtime.postgres import Connection, Postgres, PostgresRejectedError, PostgresUnavailableError
+
+_POLL_WAITED_FOR_SECONDS = 0.25
+_POLL_IDLE_SECONDS = 2.0
+_RECONNECT_SECONDS = 0.5
+
+
+class PositionWatch:
+    """`run` belongs to the process's task group; everything else may be called from any task."""
+
+    def __init__(self, postgres: Postgres) -> None:
+        self._postgres = postgres
+        self._seqs: Mapping[str, dict[int, int]] = {}
+        self._waiters = 0
+        self._moved = asyncio.Condition()
+        self._news = asyncio.Event()
+        self.is_connected = False
+
+    def shown(self, projector: str) -> Mapping[int, int]:
+        """The seq that rows read from now on show at least, by partition."""
+        return dict(self._seqs.get(projector, {}))
+
+    async def wait_for(self, projector: str, wanted: Mapping[int, int], *, wait_seconds: float) -> bool:
+        """Whether `projector` has reached every wanted seq (by partition), within the wait."""
+        if self._has_reached(projector, wanted):
+            return True
+        self._waiters += 1
+        self._news.set()
+        try:
+            async with asyncio.timeout(wait_seconds), self._moved:
+                await self._moved.wait_for(lambda: self._has_reached(projector, wanted))
+        except TimeoutError:
+            return self._has_reached(projector, wanted)
+        finally:
+            self._waiters -= 1
+        return True
+
+    async def run(self) -> None:
+        """Listen until cancelled; a lost connection is made again."""
+        while True:
+            try:
+                async with self._postgres.dedicated() as connection:
+                    await connection.listen(CHANNEL, self._on_notice)
+                    self.is_connected = True
+                    await self._follow(connection)
+            except (PostgresUnavailableError, PostgresRejectedError):
+                self.is_connected = False
+                await asyncio.sleep(_RECONNECT_SECONDS)
+
+    async def _follow(self, connection: Connection) -> None:
+        """Poll on the listening connection itself, so that polls and notifications cannot overtake each other."""
+        while True:
+            await self._poll(connection)
+            try:
+                async with asyncio.timeout(
+                    _POLL_WAITED_FOR_SECONDS if self._waiters else _POLL_IDLE_SECONDS
+                ):
+                    await self._until_poll_is_due()
+            except TimeoutError:
+                continue
+
+    async def _until_poll_is_due(self) -> None:
+        """Ends when somebody begins to wait; notifications meanwhile wake those who do."""
+        was_waited_for = self._waiters > 0
+        while was_waited_for or not self._waiters:
+            await self._news.wait()
+            self._news.clear()
+            await self._wake()
+
+    async def _poll(self, connection: Connection) -> None:
+        found: dict[str, dict[int, int]] = {}
+        for row in await connection.fetch(SQL["positions"]):
+            found.setdefault(row["projector"], {})[row["partition"]] = row["seq"]
+        self._seqs = found
+        await self._wake()
+
+    async def _wake(self) -> None:
+        async with self._moved:
+            self._moved.notify_all()
+
+    def _on_notice(self, text: str) -> None:
+        notice = parse_notice(text)
+        if notice is None:
+            return
+        for projector in notice.projectors:
+            seqs = dict(self._seqs.get(projector, {}))
+            seqs[notice.partition] = notice.seq
+            self._seqs = {**self._seqs, projector: seqs}
+        self._news.set()
+
+    def _has_reached(self, projector: str, wanted: Mapping[int, int]) -> bool:
+        seqs = self._seqs.get(projector, {})
+        return all(seqs.get(partition, -1) >= seq for partition, seq in wanted.items())

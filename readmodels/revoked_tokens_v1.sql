@@ -1,0 +1,21 @@
+-- name: create
+create table if not exists chancery.revoked_tokens_v1 (
+    jti text collate "C" primary key,
+    client_id text collate "C" not null,
+    revoked_at timestamptz not null,
+    expires_at timestamptz not null
+);
+
+-- name: verdicts
+-- One snapshot for all: what is marked fresh in it also holds everything up to that mark.
+with marks as (
+    select count(*) filter (where clock_timestamp() - fresh_at between interval '0' and $4) as fresh
+    from chancery.checkpoints
+    where projector = any($5::text[])
+)
+select asked.number,
+       exists (select from chancery.sessions_v1 s where s.session_id = asked.session_id and s.ended_at is not null)
+       or exists (select from chancery.revoked_tokens_v1 t where t.jti = asked.jti) as is_revoked,
+       marks.fresh >= $3 as is_fresh
+from unnest($1::text[], $2::text[]) with ordinality as asked (session_id, jti, number), marks
+order by asked.number;

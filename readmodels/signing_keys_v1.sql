@@ -1,0 +1,12 @@
+-- name: create
+create table if not exists chancery.signing_keys_v1 (
+    kid text collate "C" primary key,
+    alg text not null,
+    public_jwk jsonb not null,
+    created_at timestamptz not null
+);
+
+-- name: all
+select kid, alg, public_jwk::text as public_jwk, created_at
+from chancery.signing_keys_v1
+order by created_at, kid;

@@ -1,0 +1,41 @@
+"""The keys that `CHANCERY_SECRET_KEY` stands for, one for each purpose (HKDF-SHA-256, RFC 5869)."""
+
+import hashlib
+import hmac
+from dataclasses import dataclass, field
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+_KEY_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DerivedKeys:
+    pepper: bytes = field(repr=False)
+    """Names e-mail addresses in the log. It can never change while a log lives."""
+    code_key: bytes = field(repr=False)
+    refresh_key: bytes = field(repr=False)
+    session_key: bytes = field(repr=False)
+    request_key: bytes = field(repr=False)
+
+
+def derive_keys(secret: bytes) -> DerivedKeys:
+    return DerivedKeys(
+        pepper=_derive(secret, "identifier pepper"),
+        code_key=_derive(secret, "verification codes"),
+        refresh_key=_derive(secret, "refresh tokens"),
+        session_key=_derive(secret, "session ids"),
+        request_key=_derive(secret, "idempotent requests"),
+    )
+
+
+def keyed_digest(key: bytes, *parts: bytes) -> bytes:
+    """HMAC-SHA-256 over parts that cannot be confused with one another: each is preceded by its length."""
+    message = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+    return hmac.new(key, message, hashlib.sha256).digest()
+
+
+def _derive(secret: bytes, purpose: str) -> bytes:
+    info = f"chancery/v1/{purpose}".encode()
+    return HKDF(algorithm=SHA256(), length=_KEY_BYTES, salt=None, info=info).derive(secret)

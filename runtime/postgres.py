@@ -1,0 +1,184 @@
+"""PostgreSQL with bounds on every wait. Nobody else imports asyncpg.
+
+Errors come in two families: `PostgresUnavailableError`, after which the same call may succeed, and
+`PostgresRejectedError`, after which it never will. Neither repeats what a statement carried.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+import asyncpg
+
+if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
+
+    Raw = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
+    Pool = asyncpg.Pool[asyncpg.Record]
+
+Row = Mapping[str, Any]
+Heard = Callable[[str], None]
+
+_CONNECT_SECONDS = 2.0
+_CLOSE_SECONDS = 2.0
+_IDLE_IN_TRANSACTION_MILLISECONDS = 10_000
+"""A process that was stopped inside a transaction gives up its locks, so that another can go on."""
+
+_PASSING_CLASSES = {"08", "25", "40", "53", "55", "57", "58"}
+"""SQLSTATE classes that tell of the server or of others, not of the statement."""
+
+_MISSING = {"3F000", "42P01"}
+"""The schema or a table is gone; whoever owns it makes it again and goes on."""
+
+
+class PostgresUnavailableError(Exception):
+    """PostgreSQL did not answer in time, went away, or asked to try again."""
+
+
+class PostgresRejectedError(Exception):
+    """PostgreSQL refused the statement or its data, and would again."""
+
+
+class Connection:
+    """One connection. Calls wait for one another, so tasks may share it outside transactions."""
+
+    def __init__(self, raw: "Raw") -> None:
+        self._raw = raw
+        self._turn = asyncio.Lock()
+
+    async def fetch(self, sql: str, *values: Any) -> Sequence[Row]:
+        async with self._turn:
+            with _translated():
+                return await self._raw.fetch(sql, *values)
+
+    async def fetch_one(self, sql: str, *values: Any) -> Row | None:
+        async with self._turn:
+            with _translated():
+                row: Row | None = await self._raw.fetchrow(sql, *values)
+                return row
+
+    async def execute(self, sql: str, *values: Any) -> None:
+        async with self._turn:
+            with _translated():
+                await self._raw.execute(sql, *values)
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator["Connection"]:
+        """All or nothing. A PostgresUnavailableError from here may also mean that it was committed."""
+        async with self._turn:
+            with _translated():
+                transaction = self._raw.transaction()
+                await transaction.start()
+            try:
+                yield Connection(self._raw)
+            except BaseException:
+                with contextlib.suppress(PostgresUnavailableError, PostgresRejectedError), _translated():
+                    await transaction.rollback()
+                raise
+            with _translated():
+                await transaction.commit()
+
+    async def listen(self, channel: str, heard: Heard) -> None:
+        """Call `heard` with the payload of every notification from now on."""
+        async with self._turn:
+            with _translated():
+                await self._raw.add_listener(channel, lambda *heard_of: heard(str(heard_of[3])))
+
+
+class Postgres:
+    """A bounded pool. It connects when it is first asked, so a process may start before its database."""
+
+    def __init__(self, dsn: str, pool: "Pool", *, timeout_seconds: float) -> None:
+        self._dsn = dsn
+        self._pool = pool
+        self._timeout_seconds = timeout_seconds
+
+    @classmethod
+    async def open(cls, dsn: str, *, max_connections: int = 10, timeout_seconds: float = 5.0) -> Self:
+        pool = asyncpg.create_pool(
+            dsn,
+            min_size=0,
+            max_size=max_connections,
+            timeout=_CONNECT_SECONDS,
+            command_timeout=timeout_seconds,
+            server_settings=_server_settings(),
+        )
+        with _translated():
+            await pool
+        return cls(dsn, pool, timeout_seconds=timeout_seconds)
+
+    async def close(self) -> None:
+        """Return once every connection is closed, whatever state it is in."""
+        try:
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await self._pool.close()
+        except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            self._pool.terminate()
+
+    async def fetch(self, sql: str, *values: Any) -> Sequence[Row]:
+        async with self.connection() as connection:
+            return await connection.fetch(sql, *values)
+
+    async def fetch_one(self, sql: str, *values: Any) -> Row | None:
+        async with self.connection() as connection:
+            return await connection.fetch_one(sql, *values)
+
+    async def execute(self, sql: str, *values: Any) -> None:
+        async with self.connection() as connection:
+            await connection.execute(sql, *values)
+
+    @contextlib.asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """A connection of the pool, for as long as the block lasts."""
+        with _translated():
+            raw = await self._pool.acquire(timeout=self._timeout_seconds)
+        try:
+            yield Connection(raw)
+        finally:
+            with contextlib.suppress(PostgresUnavailableError), _translated():
+                await self._pool.release(raw, timeout=_CLOSE_SECONDS)
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        async with self.connection() as connection, connection.transaction() as tx:
+            yield tx
+
+    @contextlib.asynccontextmanager
+    async def dedicated(self) -> AsyncIterator[Connection]:
+        """A connection outside the pool, for what belongs to a connection: locks and notifications."""
+        with _translated():
+            raw = await asyncpg.connect(
+                self._dsn,
+                timeout=_CONNECT_SECONDS,
+                command_timeout=self._timeout_seconds,
+                server_settings=_server_settings(),
+            )
+        try:
+            yield Connection(raw)
+        finally:
+            with contextlib.suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                await raw.close(timeout=_CLOSE_SECONDS)
+            raw.terminate()
+
+
+def _server_settings() -> dict[str, str]:
+    return {
+        "application_name": "chancery",
+        "idle_in_transaction_session_timeout": str(_IDLE_IN_TRANSACTION_MILLISECONDS),
+        "timezone": "UTC",
+    }
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    """Drivers' errors become ours. Their texts quote rows, and rows hold personal data: they stay here."""
+    try:
+        yield
+    except asyncpg.PostgresError as error:
+        state = error.sqlstate or ""
+        if state[:2] in _PASSING_CLASSES or state in _MISSING:
+            raise PostgresUnavailableError(f"PostgreSQL: {type(error).__name__}") from None
+        raise PostgresRejectedError(f"PostgreSQL: {type(error).__name__} ({state})") from None
+    except (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError) as error:
+        raise PostgresUnavailableError(f"PostgreSQL: {type(error).__name__}") from None

@@ -1,0 +1,72 @@
+"""Redis or Valkey with bounds on every wait. Nobody else imports redis.
+
+Only scripts are offered: what belongs together is one script, and one script is one round trip.
+"""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any, Self
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+_MOST_CONNECTIONS = 32
+
+
+class ValkeyUnavailableError(Exception):
+    """The store did not answer in time, went away, or could not do it now."""
+
+
+class Valkey:
+    """A bounded pool. It connects when it is first asked, so a process may start before its store."""
+
+    def __init__(self, client: "Redis") -> None:
+        self._client = client
+
+    @classmethod
+    def open(cls, url: str, *, timeout_seconds: float) -> Self:
+        """One retry, and without a pause: a restarted store leaves dead connections in the pool."""
+        pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=_MOST_CONNECTIONS,
+            timeout=timeout_seconds,
+            socket_timeout=timeout_seconds,
+            socket_connect_timeout=timeout_seconds,
+            retry=Retry(NoBackoff(), 1),
+            decode_responses=True,
+        )
+        return cls(Redis.from_pool(pool))
+
+    async def close(self) -> None:
+        with contextlib.suppress(RedisError, OSError, TimeoutError):
+            await self._client.aclose()
+
+    def script(self, lua: str) -> "Script":
+        return Script(self._client, lua)
+
+    async def memory_policy(self) -> str:
+        """What the store does when its memory is full; `noeviction` loses nothing."""
+        with _translated():
+            memory: dict[str, Any] = await self._client.info("memory")
+        return str(memory.get("maxmemory_policy", "unknown"))
+
+
+class Script:
+    """A Lua script, sent by its digest and in full only to a store that does not have it."""
+
+    def __init__(self, client: "Redis", lua: str) -> None:
+        self._run = client.register_script(lua)
+
+    async def __call__(self, keys: Sequence[str], values: Sequence[str | int]) -> Any:
+        with _translated():
+            return await self._run(keys=list(keys), args=list(values))
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (RedisError, OSError, TimeoutError) as error:
+        raise ValkeyUnavailableError(f"Valkey: {type(error).__name__}") from None

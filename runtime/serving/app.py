@@ -1,0 +1,135 @@
+"""A FastAPI application with Chancery's manners: strict JSON, problem documents, health, metrics."""
+
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from starlette.exceptions import HTTPException
+
+from runtime.logs import get_logger
+from runtime.serving.answers import AnswerError, failure, json_answer, problem
+from runtime.serving.body import BoundedBody
+from runtime.serving.observe import Observe
+from runtime.strict_json import StrictJsonError, parse_strict
+
+_log = get_logger("http")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vitals:
+    """What a process says of itself: `failing` names the parts that do not work and why."""
+
+    failing: Callable[[], Mapping[str, str]]
+    registry: CollectorRegistry
+
+
+class StrictRoute(APIRoute):
+    """Refuses a body that is not JSON, or that two parsers could read differently, before FastAPI sees it."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+        takes_body = self.body_field is not None
+
+        async def strict(request: Request) -> Response:
+            if takes_body:
+                require_media_type(request, "application/json")
+                try:
+                    parse_strict(await request.body())
+                except StrictJsonError as error:
+                    raise AnswerError(
+                        problem(400, "malformed-json", f"The body is not acceptable: {error}.")
+                    ) from None
+            return await handle(request)
+
+        return strict
+
+
+def require_media_type(request: Request, wanted: str) -> None:
+    media_type, _, parameters = request.headers.get("content-type", "").partition(";")
+    charset = parameters.replace(" ", "").lower()
+    if media_type.strip().lower() != wanted or charset not in ("", "charset=utf-8", 'charset="utf-8"'):
+        title = f"The body must be {wanted}."
+        raise AnswerError(failure(request.url.path, 415, "unsupported-media-type", title))
+
+
+def new_app(title: str, vitals: Vitals) -> FastAPI:
+    app = FastAPI(
+        title=title,
+        version="0.1.0",
+        openapi_url="/openapi.json",
+        docs_url="/docs",
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.router.route_class = StrictRoute
+    _add_vitals(app, vitals)
+    app.add_exception_handler(AnswerError, _on_answer)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(Exception, _on_bug)
+    app.add_middleware(BoundedBody)
+    app.add_middleware(Observe, registry=vitals.registry)
+    return app
+
+
+def _add_vitals(app: FastAPI, vitals: Vitals) -> None:
+    @app.get("/health/live", tags=["health"])
+    async def live() -> dict[str, str]:
+        return {"status": "live"}
+
+    @app.get("/health/ready", tags=["health"])
+    async def ready() -> Response:
+        failing = dict(vitals.failing())
+        if failing:
+            return json_answer(503, {"status": "not ready", "failing": failing}).response()
+        return json_answer(200, {"status": "ready"}).response()
+
+    @app.get("/metrics", tags=["health"])
+    async def metrics() -> Response:
+        return Response(generate_latest(vitals.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _on_answer(_: Request, error: Exception) -> Response:
+    assert isinstance(error, AnswerError)
+    return error.answer.response()
+
+
+async def _on_invalid(_: Request, error: Exception) -> Response:
+    """422 with pointers. The input is never repeated: it may hold a password, or text JSON cannot carry."""
+    assert isinstance(error, RequestValidationError)
+    errors = [
+        {"pointer": _pointer(one["loc"]), "detail": one["msg"].removeprefix("Value error, ")}
+        for one in error.errors()
+    ]
+    title = "The request does not have the documented shape."
+    return problem(422, "validation-failed", title, errors=errors).response()
+
+
+def _pointer(location: tuple[int | str, ...]) -> str:
+    """JSON Pointer (RFC 6901) into the body; query and header parameters are named by where they stand."""
+    parts = location[1:] if location and location[0] == "body" else location
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
+
+
+_TITLES = {
+    404: ("not-found", "There is nothing here."),
+    405: ("method-not-allowed", "This method is not allowed here."),
+}
+
+
+async def _on_http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code, title = _TITLES.get(error.status_code, ("bad-request", "The request cannot be understood."))
+    return failure(request.url.path, error.status_code, code, title, error.headers).response()
+
+
+async def _on_bug(request: Request, error: Exception) -> Response:
+    """A defect of ours: the client learns only the trace id that the log line carries too."""
+    _log.error("a bug", exc_info=error)
+    trace_id = request.scope["state"]["traceparent"].split("-")[1]
+    title = f"Something is wrong on our side. Trace id: {trace_id}"
+    return failure(request.url.path, 500, "internal-error", title).response()
