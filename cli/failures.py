@@ -15,6 +15,7 @@ def explained() -> Iterator[None]:
     from eventstore.errors import CorruptLogError, TryAgainError, UnsafeTopicError
     from eventstore.sealing import UnsealError
     from runtime.kafka import KafkaUnavailableError
+    from runtime.postgres import PostgresUnavailableError
     from runtime.settings import SettingsError
 
     try:
@@ -25,7 +26,7 @@ def explained() -> Iterator[None]:
         _leave(refusal.sentence, CHECK_FAILED)
     except (UnsafeTopicError, CorruptLogError, UnsealError) as error:
         _leave(str(error), CHECK_FAILED)
-    except (TryAgainError, KafkaUnavailableError, OSError) as error:
+    except (TryAgainError, KafkaUnavailableError, PostgresUnavailableError, OSError) as error:
         _leave(f"{error}. Is the stack up? `chancery status` tells.", UNREACHABLE)
 
 

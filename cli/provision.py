@@ -18,7 +18,7 @@ async def _provision() -> str:
     from readmodels.tables import create_tables
     from runtime.clock import utc_now
     from runtime.kafka import open_admin
-    from runtime.postgres import open_pool
+    from runtime.postgres import Postgres
     from runtime.settings import load_settings
 
     settings = load_settings()
@@ -37,6 +37,9 @@ async def _provision() -> str:
         log_id = await write_genesis(log, utc_now)
     finally:
         await log.stop()
-    async with open_pool(settings.postgres_dsn.get_secret_value()) as pool:
-        await create_tables(pool)
+    postgres = await Postgres.open(settings.postgres_dsn.get_secret_value())
+    try:
+        await create_tables(postgres)
+    finally:
+        await postgres.close()
     return log_id

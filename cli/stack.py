@@ -51,8 +51,12 @@ def up(
     selection: Selection = "infra" if parts == "infra" else "all"
     if parts != selection:
         _refuse("--parts is `all` or `infra`.", USAGE)
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     running = running_stack(home)
+    if running is not None and running.selection != selection:
+        _refuse(
+            f"The stack in {home} runs with --parts {running.selection}. `chancery down` stops it.", USAGE
+        )
     if running is not None and running.phase == "ready":
         console.print(
             f"Chancery already runs in {home}. `chancery status` shows it, `chancery down` stops it."
@@ -75,7 +79,7 @@ def up(
 def down() -> None:
     """Stop everything that `chancery up` started here. The data stays."""
     home = chosen_home()
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     began = time.monotonic()
     running = running_stack(home)
     try:
@@ -104,7 +108,7 @@ def status(
     if as_json:
         print(json.dumps(_status_object(info, answers)))
         return
-    _print_status(Console(highlight=False), info, answers)
+    _print_status(Console(highlight=False, soft_wrap=True), info, answers)
 
 
 def logs(
@@ -125,7 +129,7 @@ def logs(
         )
     files = [folder / f"{name}.log" for name in names or available]
     try:
-        follow.show(Console(highlight=False), files, "ever" if is_following else "once")
+        follow.show(Console(highlight=False, soft_wrap=True), files, "ever" if is_following else "once")
     except KeyboardInterrupt:
         return
 
@@ -141,7 +145,7 @@ def inbox(
         for mail in mails:
             print(json.dumps(_mail_object(mail)))
         return
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     count = 0
     for count, mail in enumerate(mails, start=1):  # noqa: B007 - counts the mails that a file streams
         _print_mail(console, mail)

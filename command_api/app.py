@@ -2,8 +2,7 @@
 
 import asyncio
 import contextlib
-import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from datetime import timedelta
 
 from fastapi import FastAPI, Request, Response
@@ -34,6 +33,7 @@ from eventstore.provision import Topics, verify_topics
 from eventstore.writer import Draft, Origin, Writer
 from runtime.access_token import ALGORITHM, new_signing_key
 from runtime.clock import utc_now
+from runtime.health import Health
 from runtime.kafka import open_admin
 from runtime.keys import derive_keys
 from runtime.logs import get_logger
@@ -44,25 +44,6 @@ from runtime.settings import Settings, secret_bytes
 FOLLOW_SECONDS = 0.5
 STALE_SECONDS = 5.0
 _log = get_logger("command_api")
-
-
-class Pulse:
-    """When the log was last read to its end, and what stopped it since."""
-
-    def __init__(self) -> None:
-        self._beat_at: float | None = None
-        self._reason = "the log is being read for the first time"
-
-    def beat(self) -> None:
-        self._beat_at = time.monotonic()
-
-    def miss(self, reason: str) -> None:
-        self._reason = reason
-
-    def failing(self) -> Mapping[str, str]:
-        if self._beat_at is not None and time.monotonic() - self._beat_at < STALE_SECONDS:
-            return {}
-        return {"log": self._reason}
 
 
 @contextlib.asynccontextmanager
@@ -93,15 +74,15 @@ async def open_command_api(settings: Settings) -> AsyncIterator[FastAPI]:
         stack.callback(passwords.close)
         await writer.catch_up()
         await _ensure_signing_key(writer)
-        pulse = Pulse()
-        pulse.beat()
-        following = asyncio.create_task(_follow(writer, pulse))
+        health = Health()
+        health.set("log", None, life_seconds=STALE_SECONDS)
+        following = asyncio.create_task(_follow(writer, health))
         stack.push_async_callback(_stop, following)
-        yield _app(_services(settings, writer, keyring, passwords), pulse)
+        yield _app(_services(settings, writer, keyring, passwords), health)
 
 
-def _app(services: Services, pulse: Pulse) -> FastAPI:
-    app = new_app("Chancery Command API", Vitals(failing=pulse.failing, registry=CollectorRegistry()))
+def _app(services: Services, health: Health) -> FastAPI:
+    app = new_app("Chancery Command API", Vitals(failing=health.failing, registry=CollectorRegistry()))
     app.state.services = services
     for noun in (accounts, sessions, me, oauth):
         app.include_router(noun.router)
@@ -173,16 +154,16 @@ async def _ensure_signing_key(writer: Writer) -> None:
     await writer.transact(SIGNING_KEYS, create, Origin(actor=Actor(kind="system", id="command_api")))
 
 
-async def _follow(writer: Writer, pulse: Pulse) -> None:
+async def _follow(writer: Writer, health: Health) -> None:
     """Keep every partition near its end, so that decisions start warm and ill health shows without traffic."""
     while True:
         try:
             await writer.catch_up()
-            pulse.beat()
+            health.set("log", None, life_seconds=STALE_SECONDS)
         except UnavailableError as error:
-            pulse.miss(str(error))
+            health.set("log", str(error))
         except CorruptLogError as error:
-            pulse.miss(str(error))
+            health.set("log", str(error))
             _log.critical("the log is corrupt", reason=str(error))
         await asyncio.sleep(FOLLOW_SECONDS)
 

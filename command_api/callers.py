@@ -1,12 +1,9 @@
 """Who is calling: a person by bearer token, or a machine client by its secret."""
 
-import base64
-import binascii
 import hashlib
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from urllib.parse import unquote_plus
 
 from fastapi import Request
 
@@ -22,6 +19,12 @@ from runtime.access_token import Claims, verify_access_token, verify_signature
 from runtime.clock import Clock
 from runtime.encoding import base64url
 from runtime.serving.answers import AnswerError, problem
+from runtime.serving.oauth import (
+    ClientCredentials,
+    InvalidClientAuthenticationError,
+    bearer_token,
+    client_credentials,
+)
 
 PUBLIC_CLIENT = "chancery"
 """People's sessions belong to this client. It has no secret."""
@@ -35,12 +38,6 @@ class Person:
     session_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClientCredentials:
-    client_id: str
-    secret: str
-
-
 class Callers:
     def __init__(self, writer: Writer, tokens: Tokens, clock: Clock) -> None:
         self._writer = writer
@@ -49,7 +46,10 @@ class Callers:
 
     def person(self, request: Request) -> Person:
         """The person whose access token came with the request; 401 otherwise."""
-        token = _bearer(request)
+        token = bearer_token(request)
+        if token is None:
+            title = "Send one access token as `Authorization: Bearer`."
+            raise AnswerError(problem(401, "missing-token", title, headers={"www-authenticate": "Bearer"}))
         claims = verify_access_token(
             token, self._tokens.verification_keys(), issuer=self._tokens.policy.issuer, at=self._clock()
         )
@@ -84,32 +84,8 @@ def proves(client: Client | None, credentials: ClientCredentials) -> bool:
 
 
 def read_client_credentials(request: Request, form: Mapping[str, str]) -> ClientCredentials | None:
-    """Credentials by RFC 6749 section 2.3.1, in the header or in the body, None if there are none."""
-    header = request.headers.get("authorization", "")
-    scheme, _, encoded = header.partition(" ")
-    if header:
-        if scheme.lower() != "basic" or "client_secret" in form:
-            raise InvalidClient
-        return _basic(encoded.strip())
-    if "client_secret" in form:
-        return ClientCredentials(client_id=form.get("client_id", ""), secret=form["client_secret"])
-    return None
-
-
-def _basic(encoded: str) -> ClientCredentials:
+    """The credentials that came with the request, None if none came."""
     try:
-        client_id, colon, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
-    except (binascii.Error, ValueError):
+        return client_credentials(request, form)
+    except InvalidClientAuthenticationError:
         raise InvalidClient from None
-    if not colon:
-        raise InvalidClient
-    return ClientCredentials(client_id=unquote_plus(client_id), secret=unquote_plus(secret))
-
-
-def _bearer(request: Request) -> str:
-    headers = request.headers.getlist("authorization")
-    scheme, _, token = headers[0].partition(" ") if len(headers) == 1 else ("", "", "")
-    if scheme.lower() != "bearer" or not token.strip():
-        title = "Send one access token as `Authorization: Bearer`."
-        raise AnswerError(problem(401, "missing-token", title, headers={"www-authenticate": "Bearer"}))
-    return token.strip()

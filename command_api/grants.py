@@ -6,7 +6,7 @@ from dataclasses import replace
 from fastapi import Request
 
 from command_api.answers import position_header, refusal_answer
-from command_api.callers import PUBLIC_CLIENT, Callers, ClientCredentials, proves, read_client_credentials
+from command_api.callers import PUBLIC_CLIENT, Callers, proves, read_client_credentials
 from command_api.calls import Call
 from command_api.executor import Executor
 from command_api.tokens import Tokens
@@ -21,6 +21,7 @@ from eventstore.commit import Actor
 from eventstore.writer import Draft
 from runtime.refresh_token import RefreshToken
 from runtime.serving.answers import HttpAnswer, json_answer, oauth_error
+from runtime.serving.oauth import ClientCredentials
 
 
 class Grants:

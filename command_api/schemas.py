@@ -85,15 +85,3 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """OpenAPI's note of which errors a call may answer with."""
     content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {status: {"description": "Problem document", "content": content} for status in statuses}
-
-
-def form_body(*required: str, optional: tuple[str, ...] = ()) -> dict[str, Any]:
-    """OpenAPI's note of a form body, which is read by `command_api.forms`."""
-    properties = {name: {"type": "string"} for name in (*required, *optional)}
-    schema = {"type": "object", "properties": properties, "required": list(required)}
-    return {
-        "requestBody": {
-            "required": True,
-            "content": {"application/x-www-form-urlencoded": {"schema": schema}},
-        }
-    }

@@ -32,7 +32,7 @@ def kafka(home: Path, ports: Ports, jars: Jars) -> Part:
 
     async def prepare(report: Callable[[str], None]) -> None:
         await asyncio.to_thread(jars.ensure, report)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         properties.write_text(render_properties(folder / "data", ports))
         if not (folder / "data" / "meta.properties").exists():
             report("formatting its storage")
@@ -55,6 +55,9 @@ def render_properties(data: Path, ports: Ports) -> str:
         "listeners": f"PLAINTEXT://{LOOPBACK}:{ports.kafka},CONTROLLER://{LOOPBACK}:{ports.kafka_controller}",
         "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{ports.kafka}",
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        # A broker that was killed may register again once its old session is over: by default 9 seconds.
+        "broker.session.timeout.ms": "3000",
+        "broker.heartbeat.interval.ms": "500",
         "log.dirs": str(data),
         "log.retention.ms": "-1",
         "auto.create.topics.enable": "false",

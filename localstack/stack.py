@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -149,7 +150,7 @@ def _spawn(
 ) -> subprocess.Popen[bytes]:
     descriptor = os.open(log, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, PRIVATE)
     try:
-        return subprocess.Popen(  # noqa: S603 - our own command line
+        supervisor = subprocess.Popen(  # noqa: S603 - our own command line
             (sys.executable, "-m", "localstack.supervisor", "--parts", selection),
             stdin=subprocess.DEVNULL,
             stdout=descriptor,
@@ -161,6 +162,8 @@ def _spawn(
         )
     finally:
         os.close(descriptor)
+    threading.Thread(target=supervisor.wait, daemon=True).start()  # Reaps it in a caller that outlives it.
+    return supervisor
 
 
 def _current(home: Path, supervisor: subprocess.Popen[bytes] | None) -> StackState | None:

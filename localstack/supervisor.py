@@ -28,6 +28,7 @@ FREE_BYTES = 1 << 30
 LOG_BYTES = 8 << 20
 PROVISION_SECONDS = 20.0
 PROVISION_PAUSE_SECONDS = 0.5
+USAGE = 2
 UNREACHABLE = 3
 ALREADY_RUNNING = 75
 
@@ -100,9 +101,10 @@ class Supervisor:
                 )
             finally:
                 os.close(descriptor)
-            if await process.wait() == 0:
+            code = await process.wait()
+            if code == 0:
                 return
-            if time.monotonic() > deadline:
+            if code == USAGE or time.monotonic() > deadline:
                 raise StackError(f"`chancery provision` could not make the topics and tables:\n{tail(log)}")
             await asyncio.sleep(PROVISION_PAUSE_SECONDS)
 

@@ -4,6 +4,7 @@ All waiters share one listening connection. Without it, or when a notification i
 """
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 
 from readmodels.checkpoints import CHANNEL, SQL, parse_notice
@@ -60,16 +61,13 @@ class PositionWatch:
         """Poll on the listening connection itself, so that polls and notifications cannot overtake each other."""
         while True:
             await self._poll(connection)
-            try:
-                async with asyncio.timeout(
-                    _POLL_WAITED_FOR_SECONDS if self._waiters else _POLL_IDLE_SECONDS
-                ):
-                    await self._until_poll_is_due()
-            except TimeoutError:
-                continue
+            pause = _POLL_WAITED_FOR_SECONDS if self._waiters else _POLL_IDLE_SECONDS
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._pass_on_news()
 
-    async def _until_poll_is_due(self) -> None:
-        """Ends when somebody begins to wait; notifications meanwhile wake those who do."""
+    async def _pass_on_news(self) -> None:
+        """Wake waiters at every notification; ends when the first one begins to wait."""
         was_waited_for = self._waiters > 0
         while was_waited_for or not self._waiters:
             await self._news.wait()

@@ -12,14 +12,25 @@ from readmodels import (
 from readmodels.statements import load_statements
 from runtime.postgres import Postgres
 
-_MODULES = (checkpoints, accounts_v1, sessions_v1, clients_v1, signing_keys_v1, revoked_tokens_v1, sent_mails)
+_TABLES = {
+    "checkpoints": checkpoints.SQL["create"],
+    "accounts_v1": accounts_v1.SQL["create"],
+    "sessions_v1": sessions_v1.SQL["create"],
+    "clients_v1": clients_v1.SQL["create"],
+    "signing_keys_v1": signing_keys_v1.SQL["create"],
+    "revoked_tokens_v1": revoked_tokens_v1.SQL["create"],
+    "sent_mails": sent_mails.SQL["create"],
+}
 _SQL = load_statements(__file__)
 
 
 async def create_tables(postgres: Postgres) -> None:
     """Create what is missing; a table that exists is left as it is."""
+    row = await postgres.fetch_one(_SQL["missing"], list(_TABLES))
+    if row is not None and row["missing"] == 0:
+        return
     async with postgres.transaction() as tx:
         await tx.execute(_SQL["lock"])
         await tx.execute(_SQL["schema"])
-        for module in _MODULES:
-            await tx.execute(module.SQL["create"])
+        for create in _TABLES.values():
+            await tx.execute(create)

@@ -24,6 +24,8 @@ _CONNECT_SECONDS = 2.0
 _CLOSE_SECONDS = 2.0
 _IDLE_IN_TRANSACTION_MILLISECONDS = 10_000
 """A process that was stopped inside a transaction gives up its locks, so that another can go on."""
+_IDLE_DEDICATED_MILLISECONDS = 15_000
+"""Who holds a dedicated connection uses it every few seconds; one that does not is stopped or gone."""
 
 _PASSING_CLASSES = {"08", "25", "40", "53", "55", "57", "58"}
 """SQLSTATE classes that tell of the server or of others, not of the statement."""
@@ -50,13 +52,14 @@ class Connection:
     async def fetch(self, sql: str, *values: Any) -> Sequence[Row]:
         async with self._turn:
             with _translated():
-                return await self._raw.fetch(sql, *values)
+                rows: Sequence[Any] = await self._raw.fetch(sql, *values)
+                return [dict(row) for row in rows]
 
     async def fetch_one(self, sql: str, *values: Any) -> Row | None:
         async with self._turn:
             with _translated():
-                row: Row | None = await self._raw.fetchrow(sql, *values)
-                return row
+                row: Any = await self._raw.fetchrow(sql, *values)
+                return None if row is None else dict(row)
 
     async def execute(self, sql: str, *values: Any) -> None:
         async with self._turn:
@@ -72,6 +75,9 @@ class Connection:
                 await transaction.start()
             try:
                 yield Connection(self._raw)
+            except asyncio.CancelledError:
+                self._raw.terminate()
+                raise
             except BaseException:
                 with contextlib.suppress(PostgresUnavailableError, PostgresRejectedError), _translated():
                     await transaction.rollback()
@@ -130,11 +136,14 @@ class Postgres:
 
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
-        """A connection of the pool, for as long as the block lasts."""
+        """A connection of the pool, for as long as the block lasts. One that was cancelled is thrown away at once."""
         with _translated():
             raw = await self._pool.acquire(timeout=self._timeout_seconds)
         try:
             yield Connection(raw)
+        except asyncio.CancelledError:
+            raw.terminate()
+            raise
         finally:
             with contextlib.suppress(PostgresUnavailableError), _translated():
                 await self._pool.release(raw, timeout=_CLOSE_SECONDS)
@@ -152,7 +161,10 @@ class Postgres:
                 self._dsn,
                 timeout=_CONNECT_SECONDS,
                 command_timeout=self._timeout_seconds,
-                server_settings=_server_settings(),
+                server_settings={
+                    **_server_settings(),
+                    "idle_session_timeout": str(_IDLE_DEDICATED_MILLISECONDS),
+                },
             )
         try:
             yield Connection(raw)
@@ -166,6 +178,9 @@ def _server_settings() -> dict[str, str]:
     return {
         "application_name": "chancery",
         "idle_in_transaction_session_timeout": str(_IDLE_IN_TRANSACTION_MILLISECONDS),
+        "tcp_keepalives_idle": "5",
+        "tcp_keepalives_interval": "5",
+        "tcp_keepalives_count": "3",
         "timezone": "UTC",
     }
 

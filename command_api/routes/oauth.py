@@ -4,9 +4,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from command_api.forms import read_form
-from command_api.schemas import OAuthError, TokenResponse, form_body
+from command_api.schemas import OAuthError, TokenResponse
 from command_api.services import UseCall, UseServices
+from runtime.serving.oauth import form_body, read_form
 
 router = APIRouter(tags=["oauth"])
 

@@ -1,0 +1,1 @@
+"""Builds everything that follows from the log: PostgreSQL tables, revocations in Valkey, mails."""

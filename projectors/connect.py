@@ -1,0 +1,81 @@
+"""The log and its keys, for a process that follows them: waits until Kafka is there and its topics are safe."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from eventstore.errors import UnavailableError
+from eventstore.kafka_keys import KafkaKeyStore
+from eventstore.kafka_log import KafkaLog
+from eventstore.keyring import Keyring
+from eventstore.provision import Topics, verify_topics
+from projectors.health import Health
+from runtime.kafka import KafkaUnavailableError, open_admin
+from runtime.settings import Settings, secret_bytes
+
+_PAUSE_SECONDS = 1.0
+
+
+async def wait_for_topics(settings: Settings, health: Health) -> None:
+    """Return once Kafka answers. UnsafeTopicError if a topic could lose what it holds."""
+    topics = Topics(
+        events=settings.events_topic,
+        keys=settings.keys_topic,
+        partitions=settings.partitions,
+        replication_factor=settings.replication_factor,
+    )
+    while True:
+        try:
+            async with open_admin(settings.kafka_bootstrap) as admin:
+                await verify_topics(admin, topics)
+        except KafkaUnavailableError as error:
+            health.set("kafka", str(error))
+            await asyncio.sleep(_PAUSE_SECONDS)
+        else:
+            health.set("kafka", None)
+            return
+
+
+@contextlib.asynccontextmanager
+async def open_log(settings: Settings, health: Health) -> AsyncIterator[KafkaLog]:
+    """A log that follows its end. One consumer each: two would pull one another's place about."""
+
+    def make() -> KafkaLog:
+        return KafkaLog(
+            settings.kafka_bootstrap, settings.events_topic, settings.partitions, between_reads="fetch"
+        )
+
+    log = make()
+    while not await _has_started(log, health):
+        await log.stop()
+        log = make()
+    try:
+        yield log
+    finally:
+        await log.stop()
+
+
+@contextlib.asynccontextmanager
+async def open_keyring(settings: Settings, health: Health) -> AsyncIterator[Keyring]:
+    def make() -> KafkaKeyStore:
+        return KafkaKeyStore(settings.kafka_bootstrap, settings.keys_topic, settings.partitions)
+
+    store = make()
+    while not await _has_started(store, health):
+        await store.stop()
+        store = make()
+    try:
+        yield Keyring(store, secret_bytes(settings.key_encryption_key))
+    finally:
+        await store.stop()
+
+
+async def _has_started(part: KafkaLog | KafkaKeyStore, health: Health) -> bool:
+    try:
+        await part.start()
+    except UnavailableError as error:
+        health.set("kafka", str(error))
+        await asyncio.sleep(_PAUSE_SECONDS)
+        return False
+    health.set("kafka", None)
+    return True

@@ -1,0 +1,232 @@
+"""Sends each mail that the log asks for once, in order within a partition, and forgets none.
+
+A mail is recorded in the transaction that moves the mailer's checkpoint, once SMTP has said 250. Between
+the two is the gap that SMTP leaves to everybody: a mailer that dies there sends the mail again, under the
+same Message-ID. Two mailers share the partitions by locks that live in the connection that writes the
+record, so whoever loses the lock cannot record either; the other stands by.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from functools import partial
+
+from eventstore.chain import Head
+from eventstore.facts import RecordedFact
+from eventstore.keyring import Keyring
+from eventstore.log import Log
+from projectors.follower import Batch, Follower, read_log_id
+from projectors.health import Health
+from projectors.keep_going import Course, OutrunError, keep_going
+from projectors.mails import HANDLES, CodeFor, PlannedMail, plan_mail
+from projectors.metrics import Metrics
+from projectors.tables import require_same_log
+from readmodels.checkpoints import (
+    Checkpoint,
+    advance_checkpoints,
+    begin_checkpoints,
+    lock_checkpoints,
+    read_checkpoints,
+)
+from readmodels.sent_mails import MailOutcome, SentMail, is_recorded, record_mail
+from readmodels.statements import load_statements
+from readmodels.tables import create_tables
+from runtime.clock import Clock
+from runtime.logs import get_logger
+from runtime.mail import MailRefusedError, MailUnavailableError, OutgoingMail, SmtpSender
+from runtime.postgres import Connection, Postgres, PostgresUnavailableError
+
+NAME = "mailer_v1"
+IDLE_SECONDS = 0.5
+STAND_BY_SECONDS = 1.0
+STAY_AWAKE_SECONDS = 2.0
+SETTLE_SECONDS = 1.0
+"""Commits without mail move the checkpoint no more often than this."""
+FIRST_PAUSE_SECONDS = 0.2
+LONGEST_PAUSE_SECONDS = 5.0
+
+_SQL = load_statements(__file__)
+_log = get_logger("mailer")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostOffice:
+    """What sending a mail needs."""
+
+    sender: SmtpSender
+    code_for: CodeFor
+    clock: Clock
+
+
+class Mailer:
+    def __init__(
+        self,
+        log: Log,
+        keyring: Keyring,
+        postgres: Postgres,
+        office: PostOffice,
+        health: Health,
+        metrics: Metrics,
+    ) -> None:
+        self._log = log
+        self._keyring = keyring
+        self._postgres = postgres
+        self._office = office
+        self._health = health
+        self._metrics = metrics
+        self._courses = [Course("mailer", n, health, metrics) for n in range(log.partitions)]
+        self._halted: set[int] = set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        await keep_going(Course("mailer-session", 0, self._health, self._metrics), self._session)
+
+    async def _session(self) -> None:
+        """Everything that hangs on one connection: it ends, and all of this with it."""
+        await create_tables(self._postgres)
+        async with self._postgres.dedicated() as connection:
+            self._health.set("mailer-session-0", None)
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._stay_awake(connection))
+                    for course in self._courses:
+                        tasks.create_task(self._keep_mailing(connection, course))
+            except* PostgresUnavailableError as group:
+                raise PostgresUnavailableError(str(group.exceptions[0])) from None
+
+    async def _stay_awake(self, connection: Connection) -> None:
+        while True:
+            await connection.execute(_SQL["stay_awake"])
+            await asyncio.sleep(STAY_AWAKE_SECONDS)
+
+    async def _keep_mailing(self, connection: Connection, course: Course) -> None:
+        if course.partition in self._halted:
+            return
+        await self._lock(connection, course)
+        desk = _Desk(connection, course.partition, self._office, self._health, self._metrics)
+        await keep_going(course, partial(self._follow, desk, course), (PostgresUnavailableError,))
+        self._halted.add(course.partition)
+
+    async def _lock(self, connection: Connection, course: Course) -> None:
+        """Wait until this connection has the partition. To stand by is to be well."""
+        while True:
+            row = await connection.fetch_one(_SQL["try_lock"], course.partition)
+            if row is not None and row["is_ours"]:
+                return
+            course.reached_end()
+            await asyncio.sleep(STAND_BY_SECONDS)
+
+    async def _follow(self, desk: "_Desk", course: Course) -> None:
+        log_id = await read_log_id(self._log, course.partition)
+        head = await desk.open(log_id)
+        follower = Follower(self._log, self._keyring, course.partition, head, HANDLES)
+        while True:
+            batch = await follower.next(wait_seconds=IDLE_SECONDS)
+            if batch is None:
+                course.reached_end()
+                await desk.settle(follower.head)
+            else:
+                await desk.handle(batch)
+
+
+class _Desk:
+    """One partition's mails and its checkpoint."""
+
+    def __init__(
+        self, connection: Connection, partition: int, office: PostOffice, health: Health, metrics: Metrics
+    ) -> None:
+        self._connection = connection
+        self._partition = partition
+        self._office = office
+        self._health = health
+        self._metrics = metrics
+        self._known = Checkpoint(log_id="")
+        self._settled_at = 0.0
+
+    async def open(self, log_id: str) -> Head:
+        stored = await begin_checkpoints(self._connection, [NAME], self._partition, log_id)
+        self._known = stored[NAME]
+        require_same_log(self._partition, self._known, log_id)
+        return Head(seq=self._known.seq, hash=self._known.hash, next_offset=self._known.next_offset)
+
+    async def handle(self, batch: Batch) -> None:
+        for commit in batch.commits:
+            planned = [(fact, self._plan(fact)) for fact in commit.facts]
+            mails = [(fact, mail) for fact, mail in planned if mail is not None]
+            for number, (fact, mail) in enumerate(mails, start=1):
+                sent = await self._sent(fact, mail)
+                await self._move_on(commit.head if number == len(mails) else None, sent)
+        if asyncio.get_running_loop().time() - self._settled_at > SETTLE_SECONDS:
+            await self.settle(batch.head)
+
+    async def settle(self, head: Head) -> None:
+        """Bring the checkpoint up to a head before which every mail was handled, and see that it still is ours."""
+        if head.next_offset > self._known.next_offset:
+            await self._move_on(head, None)
+        elif await read_checkpoints(self._connection, [NAME], self._partition) != {NAME: self._known}:
+            raise OutrunError
+
+    async def _move_on(self, head: Head | None, sent: SentMail | None) -> None:
+        """Record a mail and move the checkpoint, both or neither."""
+        async with self._connection.transaction() as tx:
+            if await lock_checkpoints(tx, [NAME], self._partition) != {NAME: self._known}:
+                raise OutrunError
+            if sent is not None:
+                await record_mail(tx, sent)
+            reached = self._known if head is None else self._checkpoint(head)
+            if reached != self._known:
+                await advance_checkpoints(tx, [NAME], self._partition, reached)
+        self._known = reached
+        self._settled_at = asyncio.get_running_loop().time()
+
+    def _checkpoint(self, head: Head) -> Checkpoint:
+        return Checkpoint(
+            log_id=self._known.log_id, seq=head.seq, hash=head.hash, next_offset=head.next_offset
+        )
+
+    def _plan(self, fact: RecordedFact) -> PlannedMail | None:
+        return plan_mail(fact, self._office.code_for, self._office.sender.domain)
+
+    async def _sent(self, fact: RecordedFact, mail: PlannedMail) -> SentMail | None:
+        """What became of the mail; None if a record says that it was dealt with before."""
+        if await is_recorded(self._connection, mail.message_id):
+            return None
+        outcome = await self._deliver(mail)
+        self._metrics.mails.labels(outcome).inc()
+        _log.info("mail", kind=mail.kind, position=str(fact.position), outcome=outcome)
+        return SentMail(
+            message_id=mail.message_id,
+            partition=fact.position.partition,
+            seq=fact.position.seq,
+            sent_at=self._office.clock(),
+            outcome=outcome,
+        )
+
+    async def _deliver(self, mail: PlannedMail) -> MailOutcome:
+        """Try until the server decides, or until the mail is of no more use."""
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            now = self._office.clock()
+            if mail.recipient is None:
+                return "erased"
+            if now >= mail.expires_at:
+                return "expired"
+            outgoing = OutgoingMail(
+                message_id=mail.message_id,
+                recipient=mail.recipient,
+                subject=mail.subject,
+                text=mail.text,
+                at=now,
+            )
+            try:
+                await self._office.sender.send(outgoing)
+            except MailRefusedError:
+                self._health.set("smtp", None)
+                return "refused"
+            except MailUnavailableError as error:
+                self._health.set("smtp", str(error))
+                _log.warning("mail waits", kind=mail.kind, partition=self._partition, error=str(error))
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+                continue
+            self._health.set("smtp", None)
+            return "sent"

@@ -1,0 +1,140 @@
+"""Valkey as a sink: which sessions and client tokens were revoked lately.
+
+An empty, older or foreign Valkey is built again from the log's beginning. Meanwhile it has no freshness mark,
+so nobody believes it.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from events.account import SessionRevoked
+from events.client import ClientTokenRevoked
+from eventstore.chain import Head
+from eventstore.facts import RecordedFact
+from projectors.follower import Batch
+from projectors.keep_going import OutrunError
+from projectors.metrics import Metrics
+from readmodels import revocation_keys as keys
+from runtime.redis import Valkey, ValkeyUnavailableError
+
+_LEAST_LIFE_MS = int((keys.LONGEST_ACCESS_TOKEN + keys.LEEWAY).total_seconds() * 1000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revocation:
+    """`until` is when no token that this concerns can be valid any more."""
+
+    key: str
+    kind: str
+    id: str
+    position: str
+    until: datetime
+
+
+class RevocationsV1:
+    name = "revocations_v1"
+    handles = frozenset({SessionRevoked, ClientTokenRevoked})
+
+    def __init__(self, valkey: Valkey, metrics: Metrics, *, partitions: int) -> None:
+        self._valkey = valkey
+        self._metrics = metrics
+        self._checkpoints = [keys.checkpoint(number) for number in range(partitions)]
+        self._reset = valkey.script(keys.RESET)
+        self._read = valkey.script(keys.READ)
+        self._apply = valkey.script(keys.APPLY)
+        self._mark = valkey.script(keys.MARK)
+        self._now = valkey.script(keys.NOW)
+        self._known: dict[int, Head] = {}
+        self._fresh: set[int] = set()
+        self._log_id = ""
+
+    async def open(self, partition: int, log_id: str) -> Head:
+        policy = await self._valkey.memory_policy()
+        if policy != "noeviction":
+            raise ValkeyUnavailableError(
+                f"Valkey: maxmemory-policy {policy} could forget revocations; set noeviction"
+            )
+        self._log_id = log_id
+        self._fresh.discard(partition)
+        await self._reset([keys.LOG, keys.FRESH, keys.STREAM, *self._checkpoints], [log_id])
+        self._known[partition] = await self._stored(partition)
+        return self._known[partition]
+
+    async def apply(self, partition: int, batch: Batch) -> None:
+        """While the partition follows the end, entries live a token's whole life by the store's own clock."""
+        known, head = self._known[partition], batch.head
+        facts = [fact for commit in batch.commits for fact in commit.facts]
+        revocations = list(_revocations(facts))
+        applied = await self._apply(
+            [keys.LOG, self._checkpoints[partition], keys.STREAM, *(one.key for one in revocations)],
+            [
+                self._log_id,
+                *(known.seq, known.hash, known.next_offset),
+                *(head.seq, head.hash, head.next_offset),
+                _LEAST_LIFE_MS if partition in self._fresh else 0,
+                keys.STREAM_ENTRIES,
+                *(value for one in revocations for value in _values(one)),
+            ],
+        )
+        if not applied:
+            raise OutrunError
+        self._known[partition] = head
+        self._metrics.events.labels(self.name).inc(len(facts))
+
+    async def confirm(self, partition: int) -> None:
+        if await self._stored(partition) != self._known[partition]:
+            raise OutrunError
+
+    async def ask_time(self) -> datetime:
+        return datetime.fromtimestamp(int(await self._now([], [])) / 1000, tz=UTC)
+
+    async def mark_fresh(self, asked_at: datetime, ends: Mapping[int, int]) -> set[int]:
+        marked = await self._mark(
+            [keys.LOG, keys.FRESH, *(self._checkpoints[number] for number in ends)],
+            [
+                self._log_id,
+                _milliseconds(asked_at),
+                *(value for number_and_end in ends.items() for value in number_and_end),
+            ],
+        )
+        reached = {int(number) for number in marked}
+        self._fresh |= reached
+        return reached
+
+    async def _stored(self, partition: int) -> Head:
+        stored_keys = [keys.LOG, self._checkpoints[partition], keys.FRESH]
+        found = await self._read(stored_keys, [self._log_id, partition])
+        if not found:
+            return Head()
+        return Head(seq=int(found[0]), hash=str(found[1]), next_offset=int(found[2]))
+
+
+def _revocations(facts: list[RecordedFact]) -> Iterator[Revocation]:
+    for fact in facts:
+        position = str(fact.position)
+        match fact.event:
+            case SessionRevoked(session_id=session_id):
+                yield Revocation(
+                    key=keys.revoked_session(session_id),
+                    kind="session",
+                    id=session_id,
+                    position=position,
+                    until=fact.at + keys.LONGEST_ACCESS_TOKEN + keys.LEEWAY,
+                )
+            case ClientTokenRevoked(jti=jti, expires_at=expires_at):
+                yield Revocation(
+                    key=keys.revoked_jti(jti),
+                    kind="jti",
+                    id=jti,
+                    position=position,
+                    until=expires_at + keys.LEEWAY,
+                )
+
+
+def _values(revocation: Revocation) -> tuple[str | int, ...]:
+    return (revocation.kind, revocation.id, revocation.position, _milliseconds(revocation.until))
+
+
+def _milliseconds(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)

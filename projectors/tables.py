@@ -1,0 +1,106 @@
+"""PostgreSQL as a sink: all projectors of a partition in one transaction, each with its own checkpoint.
+
+A projector that is ahead of the others (a new one is being built) passes over what it has applied already.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from events.fact import Event
+from eventstore.chain import Head
+from eventstore.errors import CorruptLogError
+from projectors.follower import Batch
+from projectors.keep_going import OutrunError
+from projectors.metrics import Metrics
+from projectors.projector import Projector
+from readmodels.checkpoints import (
+    Checkpoint,
+    advance_checkpoints,
+    begin_checkpoints,
+    lock_checkpoints,
+    mark_fresh,
+    read_checkpoints,
+    server_now,
+)
+from readmodels.tables import create_tables
+from runtime.postgres import Connection, Postgres
+
+
+class Tables:
+    name = "tables"
+
+    def __init__(self, postgres: Postgres, projectors: Sequence[Projector], metrics: Metrics) -> None:
+        self._postgres = postgres
+        self._projectors = projectors
+        self._names = [projector.name for projector in projectors]
+        self._metrics = metrics
+        self._known: dict[int, dict[str, Checkpoint]] = {}
+        self._log_id = ""
+        self.handles: frozenset[type[Event]] = frozenset().union(*(p.handles for p in projectors))
+
+    async def open(self, partition: int, log_id: str) -> Head:
+        await create_tables(self._postgres)
+        async with self._postgres.connection() as connection:
+            stored = await begin_checkpoints(connection, self._names, partition, log_id)
+        for checkpoint in stored.values():
+            require_same_log(partition, checkpoint, log_id)
+        self._log_id = log_id
+        self._known[partition] = stored
+        lowest = min(stored.values(), key=lambda checkpoint: checkpoint.seq)
+        return Head(seq=lowest.seq, hash=lowest.hash, next_offset=lowest.next_offset)
+
+    async def apply(self, partition: int, batch: Batch) -> None:
+        known = self._known[partition]
+        reached = self._checkpoint(batch.head)
+        async with self._postgres.transaction() as tx:
+            if await lock_checkpoints(tx, self._names, partition) != known:
+                raise OutrunError
+            behind = [p for p in self._projectors if known[p.name].next_offset < reached.next_offset]
+            counts = {p.name: await self._project(tx, p, partition, batch) for p in behind}
+            await advance_checkpoints(tx, list(counts), partition, reached)
+        self._known[partition] = {**known, **dict.fromkeys(counts, reached)}
+        for name, count in counts.items():
+            self._metrics.events.labels(name).inc(count)
+
+    async def confirm(self, partition: int) -> None:
+        async with self._postgres.connection() as connection:
+            stored = await read_checkpoints(connection, self._names, partition)
+        if stored != self._known[partition]:
+            raise OutrunError
+
+    async def ask_time(self) -> datetime:
+        return await server_now(self._postgres)
+
+    async def mark_fresh(self, asked_at: datetime, ends: Mapping[int, int]) -> set[int]:
+        return await mark_fresh(self._postgres, self._names, self._log_id, ends, asked_at)
+
+    def _checkpoint(self, head: Head) -> Checkpoint:
+        return Checkpoint(log_id=self._log_id, seq=head.seq, hash=head.hash, next_offset=head.next_offset)
+
+    async def _project(self, tx: Connection, projector: Projector, partition: int, batch: Batch) -> int:
+        """Apply what this projector has not applied; how many facts that were."""
+        own = self._known[partition][projector.name]
+        for commit in batch.commits:
+            if commit.head.seq == own.seq and commit.head.hash != own.hash:
+                reason = f"{projector.name} was built from another history of commit {own.seq}"
+                raise CorruptLogError(partition, commit.head.next_offset - 1, reason)
+        facts = [
+            fact
+            for commit in batch.commits
+            if commit.head.seq > own.seq
+            for fact in commit.facts
+            if type(fact.event) in projector.handles
+        ]
+        if facts:
+            await projector.apply(tx, facts)
+        return len(facts)
+
+
+def require_same_log(partition: int, checkpoint: Checkpoint, log_id: str) -> None:
+    """Tables are never mixed from two logs."""
+    if checkpoint.log_id != log_id:
+        reason = (
+            f"PostgreSQL holds read models of log {checkpoint.log_id}, and this is log {log_id}; "
+            "point to another database, or drop the schema chancery to have them built anew"
+        )
+        raise CorruptLogError(partition, 0, reason)

@@ -1,0 +1,113 @@
+"""Wires the query process: stores, keys, revocations, routes. All of its construction is here."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+from fastapi import FastAPI, Request, Response
+from prometheus_client import CollectorRegistry
+
+from query_api.callers import Callers
+from query_api.positions import Positions
+from query_api.routes import forward_auth, introspection, me, metadata
+from query_api.services import Services, Urls
+from query_api.tokens import CannotKnowError, KeySet, TokenChecks, TokenRules
+from readmodels.positions import PositionWatch
+from readmodels.revocations import Revocations, RevocationView
+from runtime.clock import utc_now
+from runtime.health import Health
+from runtime.keys import derive_keys
+from runtime.postgres import Postgres, PostgresRejectedError, PostgresUnavailableError
+from runtime.redis import Valkey
+from runtime.serving.answers import failure
+from runtime.serving.app import Vitals, new_app
+from runtime.settings import Settings, secret_bytes
+
+LOOK_SECONDS = 0.5
+LIFE_SECONDS = 5.0
+VALKEY_SECONDS = 0.15
+
+
+@contextlib.asynccontextmanager
+async def open_query_api(settings: Settings) -> AsyncIterator[FastAPI]:
+    """The application. It starts before its stores and says by itself when it is ready."""
+    async with contextlib.AsyncExitStack() as stack:
+        postgres = await Postgres.open(settings.postgres_dsn.get_secret_value())
+        stack.push_async_callback(postgres.close)
+        valkey = Valkey.open(settings.redis_url.get_secret_value(), timeout_seconds=VALKEY_SECONDS)
+        stack.push_async_callback(valkey.close)
+        watch = PositionWatch(postgres)
+        key_set = KeySet(postgres)
+        revocations = Revocations(
+            RevocationView(valkey, partitions=settings.partitions),
+            postgres,
+            partitions=settings.partitions,
+            stale=timedelta(seconds=settings.revocation_stale_seconds),
+        )
+        health = Health()
+        health.set("keys", "the signing keys were not read yet")
+        for loop in (watch.run(), _look(key_set, revocations, health)):
+            stack.push_async_callback(_stop, asyncio.create_task(loop))
+        yield _app(_services(settings, postgres, watch, key_set, revocations), health)
+
+
+def _app(services: Services, health: Health) -> FastAPI:
+    app = new_app("Chancery Query API", Vitals(failing=health.failing, registry=CollectorRegistry()))
+    app.state.services = services
+    for noun in (introspection, forward_auth, me, metadata):
+        app.include_router(noun.router)
+    app.add_exception_handler(CannotKnowError, _on_cannot_know)
+    app.add_exception_handler(PostgresUnavailableError, _on_store_down)
+    return app
+
+
+def _services(
+    settings: Settings,
+    postgres: Postgres,
+    watch: PositionWatch,
+    key_set: KeySet,
+    revocations: Revocations,
+) -> Services:
+    rules = TokenRules(issuer=settings.issuer, audience=settings.audience)
+    refresh_key = derive_keys(secret_bytes(settings.secret_key)).refresh_key
+    tokens = TokenChecks(key_set, revocations, postgres, utc_now, rules, refresh_key)
+    return Services(
+        postgres=postgres,
+        positions=Positions(watch, settings.partitions),
+        tokens=tokens,
+        callers=Callers(postgres, tokens),
+        key_set=key_set,
+        clock=utc_now,
+        urls=Urls(issuer=settings.issuer, command=settings.command_url, query=settings.query_url),
+    )
+
+
+async def _look(key_set: KeySet, revocations: Revocations, health: Health) -> None:
+    """Read the signing keys again and again, and see whether revocations can be known."""
+    while True:
+        try:
+            await key_set.refresh()
+            reason = None if key_set.keys else "there is no signing key yet; the command process makes it"
+            health.set("keys", reason, life_seconds=LIFE_SECONDS)
+            health.set("postgres", None)
+        except (PostgresUnavailableError, PostgresRejectedError) as error:
+            health.set("postgres", str(error))
+        verdict = await revocations.verdict(None, "health")
+        health.set("revocations", "the projectors are behind" if verdict == "unknown" else None)
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+async def _stop(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def _on_cannot_know(request: Request, _: Exception) -> Response:
+    title = "It cannot be known now whether the token was revoked."
+    return failure(request.url.path, 503, "revocations-unknown", title, {"retry-after": "1"}).response()
+
+
+async def _on_store_down(request: Request, _: Exception) -> Response:
+    title = "The read models cannot be reached. Try again."
+    return failure(request.url.path, 503, "unavailable", title, {"retry-after": "1"}).response()

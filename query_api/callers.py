@@ -1,0 +1,73 @@
+"""Who asks: a resource server by its client secret, or a person by an access token."""
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from fastapi import Request
+
+from query_api.tokens import TokenChecks
+from readmodels.clients_v1 import Client, client_by_id
+from runtime.access_token import Claims
+from runtime.encoding import base64url
+from runtime.postgres import Postgres
+from runtime.serving.answers import AnswerError, HttpAnswer, oauth_error, problem
+from runtime.serving.oauth import InvalidClientAuthenticationError, bearer_token, client_credentials
+
+BEARER_CHALLENGE = {"www-authenticate": 'Bearer error="invalid_token"'}
+BASIC_CHALLENGE = {"www-authenticate": 'Basic realm="chancery"'}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    account_id: str
+    session_id: str
+    scopes: frozenset[str]
+
+
+class Callers:
+    def __init__(self, postgres: Postgres, tokens: TokenChecks) -> None:
+        self._postgres = postgres
+        self._tokens = tokens
+
+    async def require_client(self, request: Request, form: Mapping[str, str], scope: str) -> Client:
+        """The client whose secret came with the request and who has the scope; 401 or 403 otherwise."""
+        client = await self._client(request, form)
+        if client is None:
+            raise AnswerError(
+                oauth_error(401, "invalid_client", "Client authentication failed.", BASIC_CHALLENGE)
+            )
+        if scope not in client.scopes:
+            raise AnswerError(oauth_error(403, "insufficient_scope", f"The client lacks the scope {scope}."))
+        return client
+
+    async def require_person(self, request: Request) -> Person:
+        """The person whose active access token came with the request; 401 otherwise."""
+        token = bearer_token(request)
+        if token is None:
+            title = "Send one access token as `Authorization: Bearer`."
+            raise AnswerError(problem(401, "missing-token", title, headers={"www-authenticate": "Bearer"}))
+        claims = await self._tokens.access_claims(token)
+        if claims is None or claims.session_id is None or not self._is_for_us(claims):
+            raise AnswerError(_invalid_token())
+        return Person(account_id=claims.subject, session_id=claims.session_id, scopes=claims.scopes)
+
+    def _is_for_us(self, claims: Claims) -> bool:
+        return self._tokens.rules.audience in claims.audience
+
+    async def _client(self, request: Request, form: Mapping[str, str]) -> Client | None:
+        try:
+            credentials = client_credentials(request, form)
+        except InvalidClientAuthenticationError:
+            return None
+        if credentials is None or "\x00" in credentials.client_id:
+            return None
+        client = await client_by_id(self._postgres, credentials.client_id)
+        digest = base64url(hashlib.sha256(credentials.secret.encode()).digest())
+        is_right = hmac.compare_digest(digest, client.secret_digest if client else "unknown")
+        return client if is_right else None
+
+
+def _invalid_token() -> HttpAnswer:
+    return problem(401, "invalid-token", "The access token is not valid.", headers=BEARER_CHALLENGE)

@@ -1,0 +1,64 @@
+"""Reads that wait: `Chancery-Min-Position` and `Prefer: wait=`, and the position that an answer shows."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from fastapi import Request
+
+from readmodels.positions import PositionWatch
+from runtime.serving.answers import AnswerError, failure
+
+POSITION_HEADER = "Chancery-Position"
+DEFAULT_WAIT_SECONDS = 2.0
+MOST_WAIT_SECONDS = 10.0
+_MOST_POSITIONS = 1024
+_POSITION = re.compile(r"(\d{1,4}):(\d{1,15})")
+_WAIT = re.compile(r"\bwait\s*=\s*(\d{1,4})\b")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MinPosition:
+    """The least seq by partition that an answer must show, and how long to wait for it."""
+
+    wanted: Mapping[int, int]
+    wait_seconds: float
+
+
+class Positions:
+    def __init__(self, watch: PositionWatch, partitions: int) -> None:
+        self._watch = watch
+        self._partitions = partitions
+
+    def parse(self, request: Request) -> MinPosition:
+        """400 `bad-position` for what is no position of this log."""
+        wanted: dict[int, int] = {}
+        texts = ",".join(request.headers.getlist("chancery-min-position"))
+        for text in texts.split(",") if texts else []:
+            match = _POSITION.fullmatch(text.strip())
+            if match is None or int(match[1]) >= self._partitions or len(wanted) >= _MOST_POSITIONS:
+                title = "Chancery-Min-Position must be `partition:sequence` as another answer gave it."
+                raise AnswerError(failure(request.url.path, 400, "bad-position", title))
+            partition, seq = int(match[1]), int(match[2])
+            wanted[partition] = max(seq, wanted.get(partition, 0))
+        return MinPosition(wanted=wanted, wait_seconds=_wait_seconds(request))
+
+    async def wait(self, request: Request, *projectors: str) -> Mapping[int, int]:
+        """Return once every projector has reached what the request asks for; what was asked. Else 503."""
+        least = self.parse(request)
+        for projector in projectors if least.wanted else ():
+            if not await self._watch.wait_for(projector, least.wanted, wait_seconds=least.wait_seconds):
+                title = "The read model has not reached this position yet."
+                headers = {"retry-after": "1"}
+                raise AnswerError(failure(request.url.path, 503, "projection-behind", title, headers))
+        return least.wanted
+
+    def shown(self, projector: str) -> dict[str, str]:
+        """The header that says what an answer from this projector's rows shows at least."""
+        seqs = self._watch.shown(projector)
+        return {POSITION_HEADER: ",".join(f"{partition}:{seqs[partition]}" for partition in sorted(seqs))}
+
+
+def _wait_seconds(request: Request) -> float:
+    match = _WAIT.search(request.headers.get("prefer", ""))
+    return min(float(match[1]), MOST_WAIT_SECONDS) if match else DEFAULT_WAIT_SECONDS

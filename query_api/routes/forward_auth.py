@@ -1,0 +1,46 @@
+"""The question that gateways ask: nginx `auth_request`, Traefik ForwardAuth, Caddy `forward_auth`.
+
+Only the token decides. Method, sub-path and forwarded headers of the original request are ignored.
+"""
+
+import asyncio
+
+from fastapi import APIRouter, Request, Response
+
+from query_api.callers import BEARER_CHALLENGE
+from query_api.services import UseServices
+from query_api.tokens import CannotKnowError
+from runtime.access_token import Claims
+from runtime.serving.answers import empty_answer, problem
+from runtime.serving.oauth import bearer_token
+
+DEADLINE_SECONDS = 0.5
+_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+router = APIRouter(tags=["tokens"])
+
+
+@router.api_route("/v1/forward-auth", methods=_METHODS, response_class=Response, include_in_schema=False)
+@router.api_route(
+    "/v1/forward-auth/{path:path}", methods=_METHODS, response_class=Response, include_in_schema=False
+)
+@router.get("/v1/forward-auth", response_class=Response)
+async def forward_auth(request: Request, services: UseServices) -> Response:
+    """200 with the identity in headers, 401 without, 503 when nobody can tell in time."""
+    token = bearer_token(request)
+    try:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            claims = None if token is None else await services.tokens.access_claims(token)
+    except TimeoutError:
+        raise CannotKnowError from None
+    if claims is None:
+        return problem(
+            401, "invalid-token", "The access token is not valid.", headers=BEARER_CHALLENGE
+        ).response()
+    return empty_answer(200, _identity(claims)).response()
+
+
+def _identity(claims: Claims) -> dict[str, str]:
+    scopes = {"x-auth-scopes": claims.scope}
+    if claims.session_id is None:
+        return {"x-auth-client": claims.client_id, **scopes}
+    return {"x-auth-account": claims.subject, "x-auth-session": claims.session_id, **scopes}

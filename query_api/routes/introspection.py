@@ -1,0 +1,29 @@
+"""Token introspection (RFC 7662), for clients with the scope `chancery.introspect`."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from query_api.services import UseServices
+from runtime.serving.answers import json_answer, oauth_error
+from runtime.serving.oauth import form_body, read_form
+
+SCOPE = "chancery.introspect"
+PROJECTORS = ("sessions_v1", "revoked_tokens_v1")
+router = APIRouter(tags=["tokens"])
+
+
+@router.post(
+    "/oauth/introspect",
+    openapi_extra=form_body("token", optional=("token_type_hint", "client_id", "client_secret")),
+    response_class=Response,
+)
+async def introspect(
+    request: Request, form: Annotated[dict[str, str], Depends(read_form)], services: UseServices
+) -> Response:
+    await services.callers.require_client(request, form, SCOPE)
+    if "token" not in form:
+        return oauth_error(400, "invalid_request", "token is missing.").response()
+    await services.positions.wait(request, *PROJECTORS)
+    content = await services.tokens.introspect(form["token"])
+    return json_answer(200, content).response()

@@ -1,0 +1,72 @@
+"""What the signed-in person may see of the own account."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from query_api.callers import Person
+from query_api.services import BEARER, Services, UsePerson, UseServices
+from readmodels.accounts_v1 import Account, account_by_id
+from readmodels.sessions_v1 import Session, live_sessions
+from runtime.clock import rfc3339
+from runtime.serving.answers import AnswerError, failure, json_answer
+
+router = APIRouter(tags=["me"], dependencies=[BEARER])
+
+
+@router.get("/v1/me", response_class=Response)
+async def me(request: Request, person: UsePerson, services: UseServices) -> Response:
+    await services.positions.wait(request, "accounts_v1")
+    shown = services.positions.shown("accounts_v1")
+    account = await _account(request, person, services)
+    content = {
+        "account_id": account.account_id,
+        "email": account.email,
+        "email_verified": account.email_verified,
+        "display_name": account.display_name,
+        "created_at": rfc3339(account.created_at),
+        "factors": ["password"],
+    }
+    return json_answer(200, content, shown).response()
+
+
+@router.get("/v1/me/sessions", response_class=Response)
+async def sessions(request: Request, person: UsePerson, services: UseServices) -> Response:
+    await services.positions.wait(request, "sessions_v1")
+    shown = services.positions.shown("sessions_v1")
+    live = await live_sessions(services.postgres, person.account_id, services.clock())
+    content = {"sessions": [_session(session, person) for session in live]}
+    return json_answer(200, content, shown).response()
+
+
+@router.api_route("/oauth/userinfo", methods=["GET", "POST"], response_class=Response)
+async def userinfo(request: Request, person: UsePerson, services: UseServices) -> Response:
+    """OpenID Connect Core section 5.3: what the token's scopes allow to be seen."""
+    await services.positions.wait(request, "accounts_v1")
+    account = await _account(request, person, services)
+    claims: dict[str, Any] = {"sub": account.account_id}
+    if "email" in person.scopes:
+        claims |= {"email": account.email, "email_verified": account.email_verified}
+    if "profile" in person.scopes and account.display_name is not None:
+        claims["name"] = account.display_name
+    return json_answer(200, claims).response()
+
+
+async def _account(request: Request, person: Person, services: Services) -> Account:
+    """The account's row. A token is good from its first moment, the row a moment later: 503 in between."""
+    account = await account_by_id(services.postgres, person.account_id)
+    if account is None:
+        title = "The read model does not show this account yet."
+        raise AnswerError(failure(request.url.path, 503, "projection-behind", title, {"retry-after": "1"}))
+    return account
+
+
+def _session(session: Session, person: Person) -> dict[str, Any]:
+    return {
+        "session_id": session.session_id,
+        "created_at": rfc3339(session.created_at),
+        "last_seen_at": rfc3339(session.last_seen_at),
+        "ip": session.ip,
+        "user_agent": session.user_agent,
+        "current": session.session_id == person.session_id,
+    }

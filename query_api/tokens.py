@@ -1,0 +1,126 @@
+"""Token checks: signature and claims here, revocation from the stores, and no answer without proof."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from readmodels.revocations import Revocations
+from readmodels.revoked_tokens_v1 import Verdict
+from readmodels.sessions_v1 import Session, session_by_id
+from readmodels.signing_keys_v1 import SigningKey, all_signing_keys
+from runtime.access_token import Claims, VerificationKey, verification_key, verify_access_token
+from runtime.clock import Clock
+from runtime.postgres import Postgres
+from runtime.refresh_token import RefreshToken, parse_refresh_token
+
+
+class CannotKnowError(Exception):
+    """No store can tell now whether the token was revoked. The answer is 503, never "active"."""
+
+
+class KeySet:
+    """The public signing keys, as they were last read."""
+
+    def __init__(self, postgres: Postgres) -> None:
+        self._postgres = postgres
+        self.keys: tuple[SigningKey, ...] = ()
+        self.by_kid: Mapping[str, VerificationKey] = {}
+
+    async def refresh(self) -> None:
+        keys = await all_signing_keys(self._postgres)
+        if keys != self.keys:
+            self.by_kid = {key.kid: verification_key(key.kid, key.alg, key.public_jwk) for key in keys}
+            self.keys = keys
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenRules:
+    issuer: str
+    audience: str
+
+
+class TokenChecks:
+    def __init__(
+        self,
+        key_set: KeySet,
+        revocations: Revocations,
+        postgres: Postgres,
+        clock: Clock,
+        rules: TokenRules,
+        refresh_key: bytes,
+    ) -> None:
+        self._key_set = key_set
+        self._revocations = revocations
+        self._postgres = postgres
+        self._clock = clock
+        self._refresh_key = refresh_key
+        self.rules = rules
+
+    async def access_claims(self, token: str) -> Claims | None:
+        """The claims of an active access token, None for any other. CannotKnowError if nobody can tell."""
+        claims = verify_access_token(token, self._key_set.by_kid, issuer=self.rules.issuer, at=self._clock())
+        if claims is None:
+            return None
+        verdict = await self._revocations.verdict(claims.session_id, claims.token_id)
+        return claims if _is_live(verdict) else None
+
+    async def introspect(self, token: str) -> dict[str, Any]:
+        """RFC 7662 section 2.2: what an active access or refresh token says, else only `active: false`."""
+        refresh = parse_refresh_token(self._refresh_key, token)
+        if refresh is not None:
+            return await self._introspect_refresh(refresh)
+        claims = await self.access_claims(token)
+        return {"active": False} if claims is None else _access_members(claims)
+
+    async def _introspect_refresh(self, token: RefreshToken) -> dict[str, Any]:
+        session = await session_by_id(self._postgres, token.session_id)
+        is_current = (
+            session is not None
+            and session.account_id == token.account_id
+            and session.generation == token.generation
+            and session.is_live(self._clock())
+        )
+        if session is None or not is_current:
+            return {"active": False}
+        verdict = await self._revocations.verdict(session.session_id, session.session_id)
+        return self._refresh_members(session) if _is_live(verdict) else {"active": False}
+
+    def _refresh_members(self, session: Session) -> dict[str, Any]:
+        return {
+            "active": True,
+            "sub": session.account_id,
+            "sid": session.session_id,
+            "client_id": session.client_id,
+            "scope": session.scope,
+            "exp": int(min(session.idle_expires_at, session.expires_at).timestamp()),
+            "iat": int(session.last_seen_at.timestamp()),
+            "iss": self.rules.issuer,
+            "aud": self.rules.audience,
+            "token_type": "refresh_token",
+            "acr": session.acr,
+            "amr": list(session.amr),
+        }
+
+
+def _is_live(verdict: Verdict) -> bool:
+    if verdict == "unknown":
+        raise CannotKnowError
+    return verdict == "live"
+
+
+def _access_members(claims: Claims) -> dict[str, Any]:
+    members: dict[str, Any] = {
+        "active": True,
+        "sub": claims.subject,
+        "client_id": claims.client_id,
+        "scope": claims.scope,
+        "exp": claims.expires_at,
+        "iat": claims.issued_at,
+        "iss": claims.issuer,
+        "aud": claims.audience[0] if len(claims.audience) == 1 else list(claims.audience),
+        "jti": claims.token_id,
+        "token_type": "Bearer",
+    }
+    if claims.session_id is not None:
+        members |= {"sid": claims.session_id, "acr": claims.acr, "amr": list(claims.amr)}
+    return members

@@ -1,0 +1,126 @@
+"""Where revocations live in Valkey, and the scripts that write and read them.
+
+Law: a partition's freshness mark says that everything the log held at that time of the store was applied.
+Everything is written by one script together with its checkpoint, so the store is whole at any moment, also
+an older copy of it. Keys are made for one node, not for a cluster.
+"""
+
+from datetime import timedelta
+
+PREFIX = "chancery:v1:"
+LOG = PREFIX + "log"
+"""The id of the log that the rest follows from."""
+FRESH = PREFIX + "fresh"
+"""Hash: partition → the store's time in milliseconds."""
+STREAM = PREFIX + "revocations"
+"""For consumers that hold revocations in memory: one entry each."""
+STREAM_ENTRIES = 100_000
+
+LEEWAY = timedelta(seconds=60)
+LONGEST_ACCESS_TOKEN = timedelta(seconds=3600)
+"""The most that CHANCERY_ACCESS_TOKEN_SECONDS allows."""
+
+
+def revoked_session(session_id: str) -> str:
+    return f"{PREFIX}revoked:session:{session_id}"
+
+
+def revoked_jti(jti: str) -> str:
+    return f"{PREFIX}revoked:jti:{jti}"
+
+
+def checkpoint(partition: int) -> str:
+    return f"{PREFIX}checkpoint:revocations_v1:{partition}"
+
+
+_HELPERS = """
+local function now_ms()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+"""
+
+NOW = _HELPERS + "return now_ms()"
+
+RESET = """
+-- KEYS: log, fresh, stream, checkpoints…   ARGV: log id
+if redis.call('GET', KEYS[1]) == ARGV[1] then return 0 end
+for number = 2, #KEYS do redis.call('DEL', KEYS[number]) end
+redis.call('SET', KEYS[1], ARGV[1])
+return 1
+"""
+
+READ = """
+-- KEYS: log, checkpoint, fresh   ARGV: log id, partition
+-- The checkpoint's seq, hash and next offset; nothing if it must be built from the log's beginning.
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return {} end
+local found = redis.call('HMGET', KEYS[2], 'seq', 'hash', 'next_offset')
+if not found[1] then
+  redis.call('HDEL', KEYS[3], ARGV[2])
+  return {}
+end
+return found
+"""
+
+APPLY = (
+    _HELPERS
+    + """
+-- KEYS: log, checkpoint, stream, revoked keys…
+-- ARGV: log id, expected seq, hash, next offset; new seq, hash, next offset; least life in ms, stream length;
+--       then for each revoked key: kind, id, position, deadline in ms
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+local found = redis.call('HMGET', KEYS[2], 'seq', 'hash', 'next_offset')
+if (found[1] or '-1') ~= ARGV[2] or (found[2] or '') ~= ARGV[3] or (found[3] or '0') ~= ARGV[4] then return 0 end
+local now = now_ms()
+local least = tonumber(ARGV[8])
+for number = 4, #KEYS do
+  local at = 10 + (number - 4) * 4
+  local deadline = tonumber(ARGV[at + 3])
+  if least > 0 then deadline = math.max(deadline, now + least) end
+  if deadline > now then
+    local text = string.format('%.0f', deadline)
+    redis.call('SET', KEYS[number], ARGV[at + 2], 'PXAT', text)
+    redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[9], '*',
+      'kind', ARGV[at], 'id', ARGV[at + 1], 'position', ARGV[at + 2], 'until_ms', text)
+  end
+end
+redis.call('HSET', KEYS[2], 'seq', ARGV[5], 'hash', ARGV[6], 'next_offset', ARGV[7])
+return 1
+"""
+)
+
+MARK = """
+-- KEYS: log, fresh, checkpoints…   ARGV: log id, time in ms; then for each checkpoint: partition, log's end
+-- The partitions that were applied up to the end, and so are marked.
+local marked = {}
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return marked end
+for number = 3, #KEYS do
+  local at = 3 + (number - 3) * 2
+  local reached = redis.call('HGET', KEYS[number], 'next_offset')
+  if reached and tonumber(reached) >= tonumber(ARGV[at + 1]) then
+    redis.call('HSET', KEYS[2], ARGV[at], ARGV[2])
+    marked[#marked + 1] = tonumber(ARGV[at])
+  end
+end
+return marked
+"""
+
+CHECK = (
+    _HELPERS
+    + """
+-- KEYS: fresh, then two keys for each token   ARGV: partitions
+-- The age in ms of the oldest mark (-1: one is missing or lies in the future), and a 1 or 0 for each token.
+local flags = {}
+for number = 2, #KEYS, 2 do
+  flags[#flags + 1] = redis.call('EXISTS', KEYS[number], KEYS[number + 1]) > 0 and '1' or '0'
+end
+local now = now_ms()
+local age = 0
+for partition = 0, ARGV[1] - 1 do
+  local mark = redis.call('HGET', KEYS[1], partition)
+  if not mark or tonumber(mark) > now then age = -1 break end
+  age = math.max(age, now - mark)
+end
+return {age, table.concat(flags)}
+"""
+)

@@ -1,0 +1,110 @@
+"""Whether a token was revoked: Valkey says so in one round trip, or PostgreSQL, or nobody knows.
+
+"Live" needs proof: a store that was complete a moment ago. A store that is behind, empty or silent is not
+believed, and `unknown` is the answer when none can be.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from readmodels import revocation_keys as keys
+from readmodels.revoked_tokens_v1 import TokenIds, Verdict, table_verdicts
+from runtime.postgres import Postgres, PostgresRejectedError, PostgresUnavailableError
+from runtime.redis import Valkey, ValkeyUnavailableError
+
+DEADLINE_SECONDS = 0.5
+VALKEY_SECONDS = 0.15
+"""Valkey's share of the deadline; the rest is PostgreSQL's."""
+AVOID_SECONDS = 1.0
+"""So long a Valkey that did not answer is not asked, so that a hanging one does not slow every check."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevocationAnswer:
+    """`age` is that of the oldest partition's freshness mark; None if a partition has none to believe."""
+
+    is_revoked: bool
+    age: timedelta | None
+
+
+class RevocationView:
+    """What Valkey knows."""
+
+    def __init__(self, valkey: Valkey, *, partitions: int) -> None:
+        self._check = valkey.script(keys.CHECK)
+        self._partitions = partitions
+
+    async def check(self, session_id: str | None, jti: str) -> RevocationAnswer:
+        return (await self.check_many([TokenIds(session_id=session_id, jti=jti)]))[0]
+
+    async def check_many(self, tokens: Sequence[TokenIds]) -> tuple[RevocationAnswer, ...]:
+        """In the tokens' order, in one round trip. ValkeyUnavailableError if it does not answer."""
+        asked = [key for token in tokens for key in _keys_of(token)]
+        answer: Any = await self._check([keys.FRESH, *asked], [self._partitions])
+        age_ms, flags = int(answer[0]), str(answer[1])
+        age = timedelta(milliseconds=age_ms) if age_ms >= 0 else None
+        return tuple(RevocationAnswer(is_revoked=flag == "1", age=age) for flag in flags)
+
+
+class Revocations:
+    """Verdicts from Valkey where it is fresh, else from PostgreSQL where that is, within one deadline."""
+
+    def __init__(
+        self, view: RevocationView, postgres: Postgres, *, partitions: int, stale: timedelta
+    ) -> None:
+        self._view = view
+        self._postgres = postgres
+        self._partitions = partitions
+        self._stale = stale
+        self._avoid_until = 0.0
+
+    async def verdict(self, session_id: str | None, jti: str) -> Verdict:
+        return (await self.verdicts([TokenIds(session_id=session_id, jti=jti)]))[0]
+
+    async def verdicts(self, tokens: Sequence[TokenIds]) -> tuple[Verdict, ...]:
+        """In the tokens' order."""
+        if not tokens:
+            return ()
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        found = await self._from_valkey(tokens)
+        open_numbers = [number for number, verdict in enumerate(found) if verdict == "unknown"]
+        if open_numbers:
+            asked = [tokens[number] for number in open_numbers]
+            left = deadline - time.monotonic()
+            for number, verdict in zip(open_numbers, await self._from_tables(asked, left), strict=True):
+                found[number] = verdict
+        return tuple(found)
+
+    async def _from_valkey(self, tokens: Sequence[TokenIds]) -> list[Verdict]:
+        if time.monotonic() < self._avoid_until:
+            return ["unknown"] * len(tokens)
+        try:
+            async with asyncio.timeout(VALKEY_SECONDS):
+                answers = await self._view.check_many(tokens)
+        except (ValkeyUnavailableError, TimeoutError):
+            self._avoid_until = time.monotonic() + AVOID_SECONDS
+            return ["unknown"] * len(tokens)
+        return [self._judged(answer) for answer in answers]
+
+    async def _from_tables(self, tokens: Sequence[TokenIds], seconds: float) -> Sequence[Verdict]:
+        try:
+            async with asyncio.timeout(seconds):
+                return await table_verdicts(
+                    self._postgres, tokens, partitions=self._partitions, stale=self._stale
+                )
+        except (PostgresUnavailableError, PostgresRejectedError, TimeoutError):
+            return ["unknown"] * len(tokens)
+
+    def _judged(self, answer: RevocationAnswer) -> Verdict:
+        if answer.is_revoked:
+            return "revoked"
+        return "live" if answer.age is not None and answer.age <= self._stale else "unknown"
+
+
+def _keys_of(token: TokenIds) -> tuple[str, str]:
+    jti = keys.revoked_jti(token.jti)
+    return (jti if token.session_id is None else keys.revoked_session(token.session_id), jti)

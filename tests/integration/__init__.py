@@ -1,0 +1,1 @@
+"""Tests of Chancery; see CONTRIBUTING.md for what lies where."""

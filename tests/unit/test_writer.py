@@ -1,0 +1,253 @@
+"""The writer: what it acknowledges counts, what it cannot know it says, and nobody is doubled."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from domain.client import RegisterClient
+from domain.identifier import FailUnknownSignIn, Identifier, PresentCode, Reserve
+from domain.refusals import ClientExists
+from events.streams import client_stream
+from eventstore.errors import (
+    CorruptLogError,
+    OutcomeUnknownError,
+    OverloadedError,
+    StaleBasisError,
+    UnavailableError,
+)
+from eventstore.memory_log import MemoryLog
+from eventstore.writer import Draft
+from tests.support.examples import MINUTE, NOON, REGISTER
+from tests.support.memory_keys import KeyTopic
+from tests.support.writers import (
+    ACCOUNT,
+    ACCOUNT_ID,
+    IDENTIFIER,
+    SYSTEM,
+    counted_commits,
+    new_log,
+    new_writer,
+    now,
+)
+
+CLIENT_ID = "aa" + "a" * 24
+CLIENT = client_stream(CLIENT_ID)
+REGISTER_CLIENT = RegisterClient(
+    client_id=CLIENT_ID, name="n", scopes=("s",), audiences=(), secret_digest="d", at=NOON
+)
+
+
+def register_client(draft: Draft) -> str:
+    draft.decide(CLIENT, REGISTER_CLIENT)
+    return f"registered at {draft.position}"
+
+
+def count_failure(draft: Draft) -> str:
+    draft.decide(IDENTIFIER, FailUnknownSignIn())
+    return str(draft.position)
+
+
+def do_nothing(draft: Draft) -> str:
+    return str(draft.state(IDENTIFIER))
+
+
+async def test_a_decision_becomes_one_commit_with_its_position() -> None:
+    log = await new_log()
+    writer = new_writer(log, KeyTopic())
+    done = await writer.transact(CLIENT, register_client, SYSTEM)
+    assert (done.reply, str(done.position)) == ("registered at 0:1", "0:1")
+    assert [commit.position for commit in await counted_commits(log)] == [done.position]
+
+
+async def test_events_of_two_streams_are_one_commit_and_fold_at_once() -> None:
+    log, keys = await new_log(), KeyTopic()
+
+    def sign_up(draft: Draft) -> None:
+        reserve = Reserve(account_id=ACCOUNT_ID, challenge_id="c", code_expires_at=draft.at + MINUTE, limit=5)
+        draft.decide(IDENTIFIER, reserve)
+        state: Identifier = draft.state(IDENTIFIER)
+        assert state.waiting[0].account_id == ACCOUNT_ID
+        draft.decide(ACCOUNT, replace(REGISTER, account_id=ACCOUNT_ID, at=draft.at))
+
+    await new_writer(log, keys).transact(IDENTIFIER, sign_up, SYSTEM)
+    (commit,) = await counted_commits(log)
+    assert [event.stream for event in commit.commit.events] == [IDENTIFIER, ACCOUNT]
+    other = new_writer(log, keys)
+    await other.catch_up()
+    assert other.state(ACCOUNT).email == "Ada@example.com"
+    assert b"Ada" not in b"".join(r.value or b"" for r in await log.read(0, 0, wait_seconds=1))
+
+
+async def test_an_erased_key_leaves_a_state_without_personal_fields() -> None:
+    log, keys = await new_log(), KeyTopic()
+
+    def register(draft: Draft) -> None:
+        draft.decide(ACCOUNT, replace(REGISTER, account_id=ACCOUNT_ID))
+
+    await new_writer(log, keys).transact(ACCOUNT, register, SYSTEM)
+    keys.erase(ACCOUNT)
+    reader = new_writer(log, keys)
+    await reader.catch_up()
+    assert reader.state(ACCOUNT).email is None
+    assert reader.state(ACCOUNT).password.hash is None
+
+
+async def test_a_refusal_is_given_only_after_the_log_was_read_to_its_end() -> None:
+    log, keys = await new_log(), KeyTopic()
+    first, second = new_writer(log, keys), new_writer(log, keys)
+    await second.catch_up()
+    await first.transact(CLIENT, register_client, SYSTEM)
+    with pytest.raises(ClientExists):
+        await second.transact(CLIENT, register_client, SYSTEM)
+    log.is_down = True
+    with pytest.raises(UnavailableError):
+        await second.transact(CLIENT, register_client, SYSTEM)
+
+
+async def test_an_answer_without_an_append_sees_what_others_wrote() -> None:
+    log, keys = await new_log(), KeyTopic()
+    first, second = new_writer(log, keys), new_writer(log, keys)
+    await second.catch_up()
+    await first.transact(IDENTIFIER, count_failure, SYSTEM)
+    done = await second.transact(IDENTIFIER, do_nothing, SYSTEM)
+    assert done.position.seq == 1
+
+
+@pytest.mark.parametrize("fault", ["lose", "lose-answer", "duplicate", "delay"])
+async def test_one_fault_neither_loses_nor_doubles_a_command(fault: object) -> None:
+    log = await new_log()
+    writer = new_writer(log, KeyTopic())
+    log.faults.append(fault)  # type: ignore[arg-type]  # parametrised by name
+    done = await writer.transact(IDENTIFIER, count_failure, SYSTEM)
+    log.deliver_delayed(0)
+    again = await writer.transact(IDENTIFIER, count_failure, SYSTEM)
+    assert [c.position for c in await counted_commits(log)] == [done.position, again.position]
+    assert (done.reply, again.reply) == ("0:1", "0:2")
+
+
+async def test_a_late_original_that_arrives_first_is_the_one_that_counts() -> None:
+    log = await new_log()
+    writer = new_writer(log, KeyTopic())
+    await writer.catch_up()
+    log.faults.append("delay")
+    running = asyncio.create_task(writer.transact(IDENTIFIER, count_failure, SYSTEM))
+    while log.faults:  # noqa: ASYNC110  # the append itself is what is waited for
+        await asyncio.sleep(0)
+    log.deliver_delayed(0)
+    done = await running
+    assert [c.position for c in await counted_commits(log)] == [done.position]
+
+
+async def test_a_log_that_does_not_answer_in_time_leaves_the_outcome_unknown() -> None:
+    log = await new_log()
+    writer = new_writer(log, KeyTopic(), deadline_seconds=0.3)
+    await writer.catch_up()
+
+    def decide_and_break(draft: Draft) -> str:
+        log.is_down = True
+        return count_failure(draft)
+
+    with pytest.raises(OutcomeUnknownError):
+        await writer.transact(IDENTIFIER, decide_and_break, SYSTEM)
+    log.is_down = False
+    done = await writer.transact(IDENTIFIER, count_failure, SYSTEM)
+    assert done.position.seq == 1
+
+
+async def test_a_log_that_cannot_be_asked_changes_nothing() -> None:
+    log = await new_log()
+    writer = new_writer(log, KeyTopic(), deadline_seconds=0.3)
+    log.is_down = True
+    with pytest.raises(UnavailableError):
+        await writer.transact(IDENTIFIER, count_failure, SYSTEM)
+
+
+async def test_a_command_that_waits_too_long_for_its_turn_changes_nothing() -> None:
+    log = await new_log()
+    writer = new_writer(log, KeyTopic(), deadline_seconds=0.2)
+    blocked = writer._partitions[0].lock  # noqa: SLF001  # stands in for a slow command before it
+    async with blocked:
+        with pytest.raises(UnavailableError):
+            await writer.transact(IDENTIFIER, count_failure, SYSTEM)
+    assert await counted_commits(log) == []
+
+
+async def test_a_caller_that_goes_away_does_not_stop_the_command() -> None:
+    log = await new_log()
+    writer = new_writer(log, KeyTopic())
+    running = asyncio.create_task(writer.transact(IDENTIFIER, count_failure, SYSTEM))
+    await asyncio.sleep(0)
+    running.cancel()
+    await writer.close()
+    assert len(await counted_commits(log)) == 1
+
+
+async def test_too_many_waiting_commands_are_refused_at_once() -> None:
+    log = await new_log()
+    writer = new_writer(log, KeyTopic(), max_waiting=3)
+    outcomes = await asyncio.gather(
+        *(writer.transact(IDENTIFIER, count_failure, SYSTEM) for _ in range(10)), return_exceptions=True
+    )
+    assert sum(isinstance(outcome, OverloadedError) for outcome in outcomes) == 7
+    assert len(await counted_commits(log)) == 3
+
+
+async def test_a_stale_basis_is_reported_only_on_the_newest_state() -> None:
+    log, keys = await new_log(), KeyTopic()
+    first, second = new_writer(log, keys), new_writer(log, keys)
+    await second.catch_up()
+    await first.transact(IDENTIFIER, count_failure, SYSTEM)
+    seen = []
+
+    def stale(draft: Draft) -> None:
+        seen.append(draft.position.seq)
+        raise StaleBasisError("test")
+
+    with pytest.raises(StaleBasisError):
+        await second.transact(IDENTIFIER, stale, SYSTEM)
+    assert seen == [0, 1]
+
+
+async def test_a_draft_can_be_taken_back() -> None:
+    log = await new_log()
+
+    def discard(draft: Draft) -> None:
+        draft.decide(IDENTIFIER, PresentCode(matching_account_id=None, limit=1, at=draft.at))
+        draft.discard()
+
+    done = await new_writer(log, KeyTopic()).transact(IDENTIFIER, discard, SYSTEM)
+    assert done.position.seq == 0
+
+
+async def test_time_never_runs_backwards_within_a_partition() -> None:
+    log, keys = await new_log(), KeyTopic()
+    await new_writer(log, keys).transact(IDENTIFIER, count_failure, SYSTEM)
+    slow = new_writer(log, keys)
+    slow._clock = lambda: NOON  # noqa: SLF001  # a clock that is months behind
+    await slow.transact(IDENTIFIER, count_failure, SYSTEM)
+    first, second = await counted_commits(log)
+    assert first.commit.at == second.commit.at > NOON
+
+
+async def test_a_log_that_became_shorter_halts() -> None:
+    log, keys = await new_log(), KeyTopic()
+    writer = new_writer(log, keys)
+    await writer.transact(IDENTIFIER, count_failure, SYSTEM)
+    del log._records[0][-1]  # noqa: SLF001  # what a broker without its disk would do
+    with pytest.raises(CorruptLogError):
+        await writer.catch_up()
+
+
+async def test_a_partition_without_genesis_takes_no_commands() -> None:
+    with pytest.raises(UnavailableError):
+        await new_writer(MemoryLog(1), KeyTopic()).transact(IDENTIFIER, count_failure, SYSTEM)
+
+
+async def test_void_records_are_counted() -> None:
+    log, keys = await new_log(), KeyTopic()
+    writer = new_writer(log, keys)
+    log.faults.append("duplicate")
+    await writer.transact(IDENTIFIER, count_failure, SYSTEM)
+    assert writer.void_records == 1
+    assert now() > NOON
