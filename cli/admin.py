@@ -4,11 +4,14 @@ import asyncio
 import hashlib
 import json
 import secrets
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.failures import USAGE, explained
+
+if TYPE_CHECKING:
+    from runtime.settings import Settings
 
 app = typer.Typer(help="Administration with the configuration's own secrets.", no_args_is_help=True)
 
@@ -35,6 +38,15 @@ def create_client(
 
 
 async def _create_client(name: str, scopes: tuple[str, ...], audiences: tuple[str, ...]) -> dict[str, str]:
+    from runtime.settings import load_settings
+
+    return await register_client(load_settings(), name, scopes, audiences)
+
+
+async def register_client(
+    settings: "Settings", name: str, scopes: tuple[str, ...], audiences: tuple[str, ...]
+) -> dict[str, str]:
+    """Append the registration to the log; the new client's id and secret."""
     from command_api.app import open_writer
     from domain.client import RegisterClient
     from domain.values import parse_scope
@@ -42,7 +54,6 @@ async def _create_client(name: str, scopes: tuple[str, ...], audiences: tuple[st
     from eventstore.commit import Actor
     from eventstore.writer import Draft, Origin
     from runtime.encoding import base64url
-    from runtime.settings import load_settings
 
     parsed = parse_scope(" ".join(scopes))
     client_id, secret = new_id(), "ccs_" + secrets.token_urlsafe(32)
@@ -58,7 +69,7 @@ async def _create_client(name: str, scopes: tuple[str, ...], audiences: tuple[st
         )
         draft.decide(client_stream(client_id), command)
 
-    async with open_writer(load_settings()) as (writer, _):
+    async with open_writer(settings) as (writer, _):
         await writer.transact(
             client_stream(client_id), register, Origin(actor=Actor(kind="system", id="cli"))
         )

@@ -6,7 +6,7 @@ A sub-command's file imports only light things at its top and its heavy ones ins
 
 import typer
 
-from cli import stack
+from cli import admin, demo, provision, serve, stack
 
 app = typer.Typer(
     name="chancery",
@@ -22,6 +22,10 @@ app.command()(stack.status)
 app.command()(stack.logs)
 app.command()(stack.inbox)
 app.command()(stack.clean)
+app.command()(demo.demo)
+app.command()(serve.serve)
+app.command()(provision.provision)
+app.add_typer(admin.app, name="admin")
 
 
 def main() -> None:

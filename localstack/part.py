@@ -28,6 +28,8 @@ class Part:
     answers: Callable[[], Awaitable[bool]]
     prepare: Callable[[Callable[[str], None]], Awaitable[None]] = _nothing
     """Makes files, downloads; is told where to report a short line of progress."""
+    settle: Callable[[int], Awaitable[None]] | None = None
+    """Done once with the pid, unhurried, when the whole stack is ready; later starts profit."""
     environment: Mapping[str, str] = field(default_factory=dict)
     owner: Owner | None = None
     stop_signal: signal.Signals = signal.SIGTERM

@@ -43,6 +43,7 @@ class Supervisor:
         self._failure: str | None = None
         self._started_at = datetime.now(UTC)
         self._keepers: list[asyncio.Task[None]] = []
+        self._settling: asyncio.Task[None] | None = None
         self._infrastructure = {part.name: self._child(part) for part in plan.infrastructure}
         self._processes = {part.name: self._child(part) for part in plan.processes}
 
@@ -55,6 +56,7 @@ class Supervisor:
             if start.done():
                 start.result()
                 self._enter("ready")
+                self._settling = asyncio.create_task(self._settle())
                 await self._watch(stop)
         except* StackError as errors:
             self._failure = _first_sentence(errors)
@@ -108,6 +110,12 @@ class Supervisor:
                 raise StackError(f"`chancery provision` could not make the topics and tables:\n{tail(log)}")
             await asyncio.sleep(PROVISION_PAUSE_SECONDS)
 
+    async def _settle(self) -> None:
+        for child in self._infrastructure.values():
+            pid = child.state.pid
+            if child.part.settle is not None and pid is not None:
+                await child.part.settle(pid)
+
     async def _watch(self, stop: asyncio.Task[bool]) -> None:
         done, _ = await asyncio.wait((stop, *self._keepers), return_when=asyncio.FIRST_COMPLETED)
         for task in done:
@@ -116,6 +124,9 @@ class Supervisor:
     async def _stop(self) -> None:
         """Those that use others first, together; then the others one after another."""
         self._enter("stopping")
+        if self._settling is not None:
+            self._settling.cancel()
+            await asyncio.gather(self._settling, return_exceptions=True)
         endings = await asyncio.gather(*(child.stop() for child in self._processes.values()))
         for name, ending in zip(self._processes, endings, strict=True):
             print(f"{name}: {ending}", flush=True)  # noqa: T201 - the supervisor's log

@@ -8,7 +8,6 @@ from prometheus_client import CollectorRegistry
 from projectors.accounts_v1 import AccountsV1
 from projectors.clients_v1 import ClientsV1
 from projectors.connect import open_keyring, open_log, wait_for_topics
-from projectors.health import Health
 from projectors.metrics import Metrics
 from projectors.projector import Projector
 from projectors.revocations_v1 import RevocationsV1
@@ -17,6 +16,7 @@ from projectors.runner import Runner
 from projectors.sessions_v1 import SessionsV1
 from projectors.signing_keys_v1 import SigningKeysV1
 from projectors.tables import Tables
+from runtime.health import Health
 from runtime.postgres import Postgres
 from runtime.redis import Valkey
 from runtime.settings import Settings

@@ -9,7 +9,7 @@ from eventstore.kafka_keys import KafkaKeyStore
 from eventstore.kafka_log import KafkaLog
 from eventstore.keyring import Keyring
 from eventstore.provision import Topics, verify_topics
-from projectors.health import Health
+from runtime.health import Health
 from runtime.kafka import KafkaUnavailableError, open_admin
 from runtime.settings import Settings, secret_bytes
 

@@ -1,11 +1,13 @@
 """What happens when a consumer of a partition fails: try again with growing pauses, or halt. Never skip."""
 
 import asyncio
+import traceback
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 from eventstore.errors import CorruptLogError, UnavailableError
-from projectors.health import Health
 from projectors.metrics import Metrics
+from runtime.health import Health
 from runtime.logs import get_logger
 from runtime.postgres import PostgresRejectedError, PostgresUnavailableError
 from runtime.redis import ValkeyUnavailableError
@@ -77,7 +79,13 @@ async def keep_going(
             course.halts(str(error))
             return
         except Exception as error:  # noqa: BLE001  # a bug stops its partition, visibly, and no other
-            course.halts(f"a bug: {type(error).__name__}")
+            course.halts(f"a bug: {type(error).__name__} in {_place(error)}")
             return
         await asyncio.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+
+def _place(error: Exception) -> str:
+    """Where it was raised. A whole traceback would print the error's text too."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{Path(frame.filename).name}:{frame.lineno}"

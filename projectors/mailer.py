@@ -15,7 +15,6 @@ from eventstore.facts import RecordedFact
 from eventstore.keyring import Keyring
 from eventstore.log import Log
 from projectors.follower import Batch, Follower, read_log_id
-from projectors.health import Health
 from projectors.keep_going import Course, OutrunError, keep_going
 from projectors.mails import HANDLES, CodeFor, PlannedMail, plan_mail
 from projectors.metrics import Metrics
@@ -31,6 +30,7 @@ from readmodels.sent_mails import MailOutcome, SentMail, is_recorded, record_mai
 from readmodels.statements import load_statements
 from readmodels.tables import create_tables
 from runtime.clock import Clock
+from runtime.health import Health
 from runtime.logs import get_logger
 from runtime.mail import MailRefusedError, MailUnavailableError, OutgoingMail, SmtpSender
 from runtime.postgres import Connection, Postgres, PostgresUnavailableError

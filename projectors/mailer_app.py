@@ -6,11 +6,11 @@ from functools import partial
 from prometheus_client import CollectorRegistry
 
 from projectors.connect import open_keyring, open_log, wait_for_topics
-from projectors.health import Health
 from projectors.mailer import Mailer, PostOffice
 from projectors.metrics import Metrics
 from runtime.clock import utc_now
 from runtime.codes import verification_code
+from runtime.health import Health
 from runtime.keys import derive_keys
 from runtime.mail import SmtpSender
 from runtime.postgres import Postgres

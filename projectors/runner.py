@@ -15,9 +15,9 @@ from eventstore.chain import Head
 from eventstore.keyring import Keyring
 from eventstore.log import Log
 from projectors.follower import Batch, Follower, read_log_id
-from projectors.health import Health
 from projectors.keep_going import Course, keep_going
 from projectors.metrics import Metrics
+from runtime.health import Health
 from runtime.postgres import PostgresRejectedError
 
 IDLE_SECONDS = 0.5

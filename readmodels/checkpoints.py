@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from readmodels.statements import load_statements
-from runtime.postgres import Connection, Postgres
+from runtime.postgres import Connection, Postgres, Row
 
 SQL = load_statements(__file__)
 
@@ -94,9 +94,10 @@ async def mark_fresh(
     return {row["partition"] for row in rows}
 
 
-def _by_projector(rows: Iterable[Mapping[str, object]]) -> dict[str, Checkpoint]:
-    found: dict[str, Checkpoint] = {}
-    for row in rows:
-        fields = dict(row)
-        found[str(fields.pop("projector"))] = Checkpoint(**fields)  # type: ignore[arg-type]  # the table's own columns
-    return found
+def _by_projector(rows: Iterable[Row]) -> dict[str, Checkpoint]:
+    return {
+        row["projector"]: Checkpoint(
+            log_id=row["log_id"], seq=row["seq"], hash=row["hash"], next_offset=row["next_offset"]
+        )
+        for row in rows
+    }

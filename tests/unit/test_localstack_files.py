@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cli.follow import LogReader
 from localstack.child import birth_mark
+from localstack.class_archive import ClassArchive
 from localstack.errors import tail
 from localstack.jars import KAFKA, LOGGING, Jars, Pin, load_pins
 from localstack.kafka import render_properties
@@ -98,3 +99,14 @@ def test_a_log_reader_gives_each_whole_line_once_and_survives_replacement(tmp_pa
     assert reader.new_lines() == ["three"]
     log.write_text("new\n")
     assert reader.new_lines() == ["new"]
+
+
+async def test_a_class_archive_that_another_stack_makes_is_not_made_twice(tmp_path: Path) -> None:
+    java = tmp_path / "runtime" / "bin" / "java"
+    java.parent.mkdir(parents=True)
+    (java.parent.parent / "release").touch()
+    archive = ClassArchive(tmp_path, java)
+    archive.file.with_suffix(".making").mkdir()
+    await archive.make(os.getpid())
+    assert not archive.file.exists()
+    assert archive.options == ()
