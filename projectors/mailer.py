@@ -166,15 +166,16 @@ class _Desk:
             raise OutrunError
 
     async def _move_on(self, head: Head | None, sent: SentMail | None) -> None:
-        """Record a mail and move the checkpoint, both or neither."""
+        """Record a mail and move the checkpoint. A mail was sent also where the checkpoint is not ours any more."""
+        reached = self._known if head is None else self._checkpoint(head)
         async with self._connection.transaction() as tx:
-            if await lock_checkpoints(tx, [NAME], self._partition) != {NAME: self._known}:
-                raise OutrunError
+            is_ours = await lock_checkpoints(tx, [NAME], self._partition) == {NAME: self._known}
             if sent is not None:
                 await record_mail(tx, sent)
-            reached = self._known if head is None else self._checkpoint(head)
-            if reached != self._known:
+            if is_ours and reached != self._known:
                 await advance_checkpoints(tx, [NAME], self._partition, reached)
+        if not is_ours:
+            raise OutrunError
         self._known = reached
         self._settled_at = asyncio.get_running_loop().time()
 

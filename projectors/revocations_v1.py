@@ -90,6 +90,8 @@ class RevocationsV1:
         return datetime.fromtimestamp(int(await self._now([], [])) / 1000, tz=UTC)
 
     async def mark_fresh(self, asked_at: datetime, ends: Mapping[int, int]) -> set[int]:
+        if not self._known:
+            return set()
         marked = await self._mark(
             [keys.LOG, keys.FRESH, *(self._checkpoints[number] for number in ends)],
             [

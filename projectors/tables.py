@@ -72,6 +72,8 @@ class Tables:
         return await server_now(self._postgres)
 
     async def mark_fresh(self, asked_at: datetime, ends: Mapping[int, int]) -> set[int]:
+        if not self._known:
+            return set()
         return await mark_fresh(self._postgres, self._names, self._log_id, ends, asked_at)
 
     def _checkpoint(self, head: Head) -> Checkpoint:

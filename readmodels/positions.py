@@ -46,7 +46,7 @@ class PositionWatch:
         return True
 
     async def run(self) -> None:
-        """Listen until cancelled; a lost connection is made again."""
+        """Listen until cancelled; a lost connection is made again, and what was known before is forgotten."""
         while True:
             try:
                 async with self._postgres.dedicated() as connection:
@@ -55,6 +55,7 @@ class PositionWatch:
                     await self._follow(connection)
             except (PostgresUnavailableError, PostgresRejectedError):
                 self.is_connected = False
+                self._seqs = {}
                 await asyncio.sleep(_RECONNECT_SECONDS)
 
     async def _follow(self, connection: Connection) -> None:

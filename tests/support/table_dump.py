@@ -15,6 +15,7 @@ async def dump(postgres: Postgres) -> dict[str, list[str]]:
 
 
 async def empty(postgres: Postgres) -> None:
-    """A database as it is before the first start."""
-    await postgres.execute("drop schema if exists chancery cascade")
+    """Tables as they are before the first fact."""
     await create_tables(postgres)
+    names = ", ".join(f"chancery.{name}" for name in ("checkpoints", *READ_MODELS))
+    await postgres.execute(f"truncate {names}")

@@ -1,0 +1,100 @@
+"""One whole stack for all end-to-end tests, started like a user starts it."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import httpx
+import pytest
+
+from localstack.ports import LOOPBACK, free_port_variables
+from localstack.stack import StackInfo, start_stack, stop_stack
+from tests.support.chancery import Chancery
+
+READY_SECONDS = 30.0
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackInfo]:
+    home = tmp_path_factory.mktemp("stack")
+    environment = {**os.environ, **free_port_variables()}
+    try:
+        yield start_stack(home, environment, lifetime="caller")
+    finally:
+        stop_stack(home)
+
+
+@pytest.fixture(scope="session")
+async def chancery(stack: StackInfo) -> AsyncIterator[Chancery]:
+    async with open_chancery(stack) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def open_chancery(stack: StackInfo) -> AsyncIterator[Chancery]:
+    async with httpx.AsyncClient(timeout=20) as http:
+        opened = Chancery(
+            home=stack.home,
+            settings=stack.settings,
+            http=http,
+            command_url=stack.command_url,
+            query_url=stack.query_url,
+            client={},
+        )
+        yield replace(opened, client=await opened.new_client("chancery.introspect"))
+
+
+@asynccontextmanager
+async def second_command_process(
+    chancery: Chancery, port: int, more: Mapping[str, str]
+) -> AsyncIterator[Chancery]:
+    """Another command process on the same log, e.g. with another sign-up policy."""
+    url = f"http://{LOOPBACK}:{port}"
+    log = (chancery.home / "log" / f"command-{port}.log").open("wb")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "cli.main",
+        "serve",
+        "command",
+        env={**os.environ, **chancery.settings, "CHANCERY_COMMAND_PORT": str(port), **more},
+        stderr=log,
+    )
+    try:
+        await until_ready(chancery.http, url)
+        yield replace(chancery, command_url=url)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), 20) == 0
+        log.close()
+
+
+async def until_ready(http: httpx.AsyncClient, url: str) -> None:
+    async with asyncio.timeout(READY_SECONDS):
+        while True:
+            try:
+                if (await http.get(url + "/health/ready")).status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass
+            await asyncio.sleep(0.05)
+
+
+@pytest.fixture(scope="session")
+async def open_chancery_policy(chancery: Chancery) -> AsyncIterator[Chancery]:
+    """The same log through a command process with the sign-up policy `open`."""
+    port = int(free_port_variables()["CHANCERY_COMMAND_PORT"])
+    async with second_command_process(chancery, port, {"CHANCERY_SIGNUP": "open"}) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+async def twin(chancery: Chancery) -> AsyncIterator[Chancery]:
+    """The same log through another command process with the same settings."""
+    port = int(free_port_variables()["CHANCERY_COMMAND_PORT"])
+    async with second_command_process(chancery, port, {}) as opened:
+        yield opened

@@ -1,0 +1,227 @@
+"""The mailer on a real database and real SMTP: once, in order, never too late, whatever fails."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from events.account import SignUpRepeated, VerificationRequested
+from eventstore.log import Log
+from projectors.mailer import Mailer, PostOffice
+from projectors.metrics import Metrics
+from runtime.clock import utc_now
+from runtime.codes import verification_code
+from runtime.health import Health
+from runtime.mail import SmtpSender
+from runtime.postgres import Postgres
+from tests.support.examples import MINUTE
+from tests.support.memory_keys import KeyTopic
+from tests.support.people import account_id_in, registered, session_of, stream_of
+from tests.support.post import PostBox, post_box
+from tests.support.scribe import Scribe
+from tests.support.tasks import eventually, running
+from tests.support.writers import new_log
+
+pytest_plugins = ["tests.support.stores"]
+
+CODE_KEY = b"a key for codes"
+FROM = "Chancery <no-reply@chancery.localhost>"
+
+
+@pytest.fixture
+async def box() -> AsyncIterator[PostBox]:
+    async with post_box() as box:
+        yield box
+
+
+def new_mailer(
+    log: Log, keys: KeyTopic, postgres: Postgres, port: int, health: Health | None = None
+) -> Mailer:
+    office = PostOffice(
+        sender=SmtpSender("127.0.0.1", port, FROM),
+        code_for=lambda challenge_id: verification_code(CODE_KEY, challenge_id),
+        clock=utc_now,
+    )
+    metrics = Metrics(CollectorRegistry())
+    return Mailer(log, keys.keyring(), postgres, office, health or Health(), metrics)
+
+
+async def sign_up(scribe: Scribe, email: str, *, minutes_ago: int = 0, partition: int = 0) -> str:
+    account_id = account_id_in(partition)
+    at = datetime.now(UTC) - minutes_ago * MINUTE
+    await scribe.write(stream_of(account_id), replace(registered(account_id, at), email=email), at=at)
+    return account_id
+
+
+async def outcomes(postgres: Postgres) -> list[str]:
+    rows = await postgres.fetch("select outcome from chancery.sent_mails order by partition, seq")
+    return [row["outcome"] for row in rows]
+
+
+async def are_outcomes(postgres: Postgres, expected: list[str]) -> bool:
+    there = await postgres.fetch_one("select to_regclass('chancery.sent_mails') is not null as there")
+    assert there is not None
+    return bool(there["there"]) and await outcomes(postgres) == expected
+
+
+def recipients(box: PostBox) -> list[str]:
+    return [mail.to for mail in box.taken]
+
+
+async def test_a_sign_up_is_mailed_its_code_once_also_across_restarts(
+    postgres: Postgres, box: PostBox
+) -> None:
+    log, keys = await new_log(), KeyTopic()
+    scribe = Scribe(log, keys.keyring())
+    account_id = await sign_up(scribe, "ada@example.com")
+    async with running(new_mailer(log, keys, postgres, box.port).run()):
+        await eventually(lambda: are_outcomes(postgres, ["sent"]))
+    await sign_up(scribe, "bob@example.com")
+    async with running(new_mailer(log, keys, postgres, box.port).run()):
+        await eventually(lambda: are_outcomes(postgres, ["sent", "sent"]))
+    assert recipients(box) == ["ada@example.com", "bob@example.com"]
+    assert box.taken[0].code == verification_code(CODE_KEY, f"challenge-{account_id}")
+
+
+async def test_mails_that_are_too_late_or_have_no_address_are_never_sent(
+    postgres: Postgres, box: PostBox
+) -> None:
+    log, keys = await new_log(), KeyTopic()
+    scribe = Scribe(log, keys.keyring())
+    await sign_up(scribe, "late@example.com", minutes_ago=16)
+    erased = await sign_up(scribe, "erased@example.com")
+    keys.erase(stream_of(erased))
+    account_id = await sign_up(scribe, "ada@example.com")
+    stream, now = stream_of(account_id), datetime.now(UTC)
+    notice = SignUpRepeated(notice_id="n1", email="ada@example.com")
+    await scribe.write(stream, notice, at=now - timedelta(minutes=61))
+    await scribe.write(stream, replace(notice, notice_id="n2"), at=now)
+    again = VerificationRequested(
+        challenge_id="challenge-2", code_expires_at=now + 15 * MINUTE, email="ada@example.com"
+    )
+    await scribe.write(stream, session_of(account_id), again)
+    async with running(new_mailer(log, keys, postgres, box.port).run()):
+        expected = ["expired", "erased", "sent", "expired", "sent", "sent"]
+        await eventually(lambda: are_outcomes(postgres, expected))
+    assert recipients(box) == ["ada@example.com"] * 3
+    assert [mail.code is None for mail in box.taken] == [False, True, False]
+
+
+async def test_mail_waits_for_smtp_in_order_and_the_refused_are_passed(
+    postgres: Postgres, box: PostBox
+) -> None:
+    log, keys = await new_log(), KeyTopic()
+    scribe, health = Scribe(log, keys.keyring()), Health()
+    for name in ("one", "two", "gone", "spam", "three"):
+        await sign_up(scribe, f"{name}@example.com")
+    box.answers.extend(["250 Kept", "451 Later", "451 Later", "250 Kept", "554 Not this"])
+    box.refused_recipients.add("gone@example.com")
+    async with running(new_mailer(log, keys, postgres, box.port, health).run()):
+        await eventually(lambda: says(health, "SMTP 451"))
+        expected = ["sent", "sent", "refused", "refused", "sent"]
+        await eventually(lambda: are_outcomes(postgres, expected))
+        await eventually(lambda: is_well(health))
+    assert recipients(box) == ["one@example.com", "two@example.com", "three@example.com"]
+
+
+async def test_smtp_that_is_down_loses_nothing(postgres: Postgres) -> None:
+    log, keys = await new_log(), KeyTopic()
+    await sign_up(Scribe(log, keys.keyring()), "ada@example.com")
+    health = Health()
+    async with post_box() as closed:
+        port = closed.port
+    async with running(new_mailer(log, keys, postgres, port, health).run()):
+        await eventually(lambda: says(health, "SMTP: SMTPConnectError"))
+        assert await are_outcomes(postgres, [])
+    async with post_box() as box, running(new_mailer(log, keys, postgres, box.port).run()):
+        await eventually(lambda: are_outcomes(postgres, ["sent"]))
+        assert recipients(box) == ["ada@example.com"]
+
+
+async def test_two_mailers_send_no_mail_twice_and_the_second_takes_over(
+    postgres: Postgres, box: PostBox
+) -> None:
+    log, keys = await new_log(2), KeyTopic()
+    scribe = Scribe(log, keys.keyring())
+    first, second = (new_mailer(log, keys, postgres, box.port) for _ in range(2))
+    async with running(second.run()):
+        async with running(first.run()):
+            for number in range(10):
+                await sign_up(scribe, f"{number}@example.com", partition=number % 2)
+            await eventually(lambda: are_outcomes(postgres, ["sent"] * 10))
+        await sign_up(scribe, "last@example.com", partition=1)
+        await sign_up(scribe, "last@example.com", partition=0)
+        await eventually(lambda: are_outcomes(postgres, ["sent"] * 12))
+    assert len(box.taken) == len({mail.message_id for mail in box.taken}) == 12
+
+
+async def test_a_mail_taken_but_not_recorded_comes_again_under_the_same_id(
+    postgres: Postgres, box: PostBox
+) -> None:
+    """The gap that SMTP leaves: dying between its 250 and our record."""
+    log, keys = await new_log(), KeyTopic()
+    await sign_up(Scribe(log, keys.keyring()), "ada@example.com")
+    async with running(new_mailer(log, keys, postgres, box.port).run()):
+        await eventually(lambda: are_outcomes(postgres, ["sent"]))
+    await postgres.execute("delete from chancery.sent_mails")
+    await postgres.execute(
+        "update chancery.checkpoints set seq = 0, hash = $1, next_offset = 1", await genesis_hash(log)
+    )
+    async with running(new_mailer(log, keys, postgres, box.port).run()):
+        await eventually(lambda: are_outcomes(postgres, ["sent"]))
+    assert len({mail.message_id for mail in box.taken}) == 1
+    assert len(box.taken) == 2
+
+
+async def test_a_record_alone_keeps_a_mail_from_being_sent_again(postgres: Postgres, box: PostBox) -> None:
+    log, keys = await new_log(), KeyTopic()
+    scribe = Scribe(log, keys.keyring())
+    await sign_up(scribe, "ada@example.com")
+    async with running(new_mailer(log, keys, postgres, box.port).run()):
+        await eventually(lambda: are_outcomes(postgres, ["sent"]))
+        await postgres.execute("delete from chancery.checkpoints")
+        await sign_up(scribe, "bob@example.com")
+        await eventually(lambda: are_outcomes(postgres, ["sent", "sent"]))
+    assert recipients(box) == ["ada@example.com", "bob@example.com"]
+
+
+async def test_a_lost_database_connection_is_replaced_and_its_locks_with_it(
+    postgres: Postgres, box: PostBox
+) -> None:
+    log, keys = await new_log(), KeyTopic()
+    scribe, health = Scribe(log, keys.keyring()), Health()
+    async with running(new_mailer(log, keys, postgres, box.port, health).run()):
+        for number in range(1, 4):
+            await sign_up(scribe, f"{number}@example.com")
+            await eventually(lambda number=number: are_outcomes(postgres, ["sent"] * number))  # type: ignore[misc]  # bound now
+            await postgres.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity"
+                " where datname = current_database() and pid <> pg_backend_pid()"
+            )
+        await eventually(lambda: is_well(health))
+    assert len(box.taken) == 3
+
+
+async def test_poison_halts_its_partition_and_the_other_is_mailed(postgres: Postgres, box: PostBox) -> None:
+    log, keys = await new_log(2), KeyTopic()
+    scribe, health = Scribe(log, keys.keyring()), Health()
+    await log.append(0, b"k", b"\xff")
+    await sign_up(scribe, "ada@example.com", partition=1)
+    async with running(new_mailer(log, keys, postgres, box.port, health).run()):
+        await eventually(lambda: are_outcomes(postgres, ["sent"]))
+        await eventually(lambda: says(health, "partition 0, offset 1"))
+    assert recipients(box) == ["ada@example.com"]
+
+
+async def genesis_hash(log: Log) -> str:
+    return (await Scribe(log, KeyTopic().keyring()).head(0)).hash
+
+
+async def says(health: Health, words: str) -> bool:
+    return any(words in reason for reason in health.failing().values())
+
+
+async def is_well(health: Health) -> bool:
+    return health.failing() == {}
