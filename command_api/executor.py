@@ -44,7 +44,7 @@ class Executor:
         fingerprint = base32(keyed_digest(self._request_key, b"body", call.body))
         await self._claim(stream("request", base32(digest)), fingerprint, origin)
         answers = stream("answer", slot_prefix(slot_of(target)) + base32(digest))
-        commit_id = str(uuid.UUID(bytes=digest[:16], version=8))
+        commit_id = str(uuid.UUID(bytes=digest[:16], version=5))
         done = await self._writer.transact(
             target,
             lambda draft: _once(draft, answers, decide, call.path),

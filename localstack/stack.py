@@ -29,6 +29,7 @@ Lifetime = Literal["own", "caller"]
 """Whether the stack outlives the process that started it, or the kernel stops it with that."""
 
 PAUSE_SECONDS = 0.05
+DYING_SECONDS = 0.25
 START_SECONDS = 300.0
 """The supervisor has closer deadlines of its own; this one includes fetching Kafka over a slow network."""
 
@@ -77,27 +78,30 @@ def start_stack(
     lifetime: Lifetime = "own",
     on_progress: Callable[[StackState], None] = lambda _state: None,
 ) -> StackInfo:
-    """Start a stack in `home` and return when all of it is ready; one that already runs is waited for.
+    """Start a stack in `home` and return when all of it is ready.
+
+    One that already runs is waited for; one that is just ending is waited for and then started anew.
 
     Raises StackError with a sentence and the end of the guilty log. Tells `on_progress` what it sees.
     """
     home = home.resolve()
     (home / "log").mkdir(parents=True, exist_ok=True, mode=0o700)
     log = home / "log" / "supervisor.log"
-    supervisor = None if running_pid(home) else _spawn(home, environment, selection, lifetime, log)
+    supervisor: subprocess.Popen[bytes] | None = None
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
+        if supervisor is None and running_pid(home) is None:
+            supervisor = _spawn(home, environment, selection, lifetime, log)
         state = _current(home, supervisor)
         if state is not None:
             on_progress(state)
-            if state.phase == "ready":
+            if state.phase == "ready" and (supervisor is not None or _lives_on(home, state)):
                 return info_of(home, state)
-        if supervisor is not None and supervisor.poll() == ALREADY_RUNNING:
+        code = None if supervisor is None else supervisor.poll()
+        if code == ALREADY_RUNNING:
             supervisor = None
-        if supervisor is not None and supervisor.poll() is not None:
+        elif supervisor is not None and code is not None:
             raise StackError(_failure_of(home, supervisor.pid, log))
-        if supervisor is None and running_pid(home) is None:
-            raise StackError(f"The stack in {home} stopped while it was waited for. Its log: {log}")
         time.sleep(PAUSE_SECONDS)
     stop_stack(home)
     raise StackError(
@@ -172,6 +176,12 @@ def _current(home: Path, supervisor: subprocess.Popen[bytes] | None) -> StackSta
         return running_stack(home)
     state = load(home)
     return state if state is not None and state.supervisor_pid == supervisor.pid else None
+
+
+def _lives_on(home: Path, state: StackState) -> bool:
+    """A killed supervisor holds its lock for a moment longer; one that still does after this pause lives."""
+    time.sleep(DYING_SECONDS)
+    return running_pid(home) == state.supervisor_pid
 
 
 def _failure_of(home: Path, pid: int, log: Path) -> str:

@@ -76,7 +76,7 @@ class Connection:
             try:
                 yield Connection(self._raw)
             except asyncio.CancelledError:
-                self._raw.terminate()
+                _drop(self._raw)
                 raise
             except BaseException:
                 with contextlib.suppress(PostgresUnavailableError, PostgresRejectedError), _translated():
@@ -142,7 +142,7 @@ class Postgres:
         try:
             yield Connection(raw)
         except asyncio.CancelledError:
-            raw.terminate()
+            _drop(raw)
             raise
         finally:
             with contextlib.suppress(PostgresUnavailableError), _translated():
@@ -171,7 +171,13 @@ class Postgres:
         finally:
             with contextlib.suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 await raw.close(timeout=_CLOSE_SECONDS)
-            raw.terminate()
+            _drop(raw)
+
+
+def _drop(raw: "Raw") -> None:
+    """Close at once, without a word to the server. One that is closed already is no longer there to be closed."""
+    with contextlib.suppress(asyncpg.InterfaceError):
+        raw.terminate()
 
 
 def _server_settings() -> dict[str, str]:

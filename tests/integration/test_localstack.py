@@ -117,13 +117,17 @@ async def test_a_killed_supervisor_leaves_no_child_and_loses_no_data(tmp_path: P
     assert not stop_stack(tmp_path)
 
 
-def test_a_start_right_after_a_kill_waits_for_the_old_children(tmp_path: Path) -> None:
+def test_a_start_right_after_a_kill_waits_for_the_old_children_and_is_a_new_one(tmp_path: Path) -> None:
     environment = {**os.environ, **free_port_variables()}
     start_stack(tmp_path, environment, selection="infra", lifetime="caller")
-    running = running_stack(tmp_path)
-    assert running is not None
-    os.kill(running.supervisor_pid, signal.SIGKILL)
+    old = running_stack(tmp_path)
+    assert old is not None
+    os.kill(old.supervisor_pid, signal.SIGKILL)
     start_stack(tmp_path, environment, selection="infra", lifetime="caller")
+    new = running_stack(tmp_path)
+    assert new is not None
+    assert new.supervisor_pid != old.supervisor_pid
+    assert all(asyncio.run(ask_processes(tmp_path, new)).values())
     assert stop_stack(tmp_path)
 
 

@@ -154,7 +154,7 @@ async def test_a_checkpoint_stored_before_its_rows_would_be_found_out(postgres: 
     """The test of the test above: with the classic bug in it, it fails."""
     steps = [Cut(commits=1, builder=0, is_killed=True)]
     with pytest.raises(AssertionError):
-        await require_same_rows(postgres, [(0, 0)], steps, CheckpointFirst)
+        await require_same_rows(postgres, [(0, 4)], steps, CheckpointFirst)
 
 
 class CheckpointFirst(Tables):
@@ -373,6 +373,22 @@ async def test_an_erased_person_leaves_no_address_when_rows_are_built_again(post
     account = await account_by_id(postgres, account_id)
     assert account is not None
     assert (account.email, account.display_name) == (None, None)
+
+
+async def test_cancelled_statements_leave_neither_locks_nor_answers_behind(postgres: Postgres) -> None:
+    async def sleep_in_transaction() -> None:
+        async with postgres.transaction() as tx:
+            await tx.execute("select pg_advisory_xact_lock(1)")
+            await tx.execute("select pg_sleep(30)")
+
+    for _ in range(15):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await sleep_in_transaction()
+        row = await postgres.fetch_one("select 42 as answer")
+        assert row == {"answer": 42}
+    async with postgres.transaction() as tx:
+        await tx.execute("set local lock_timeout = '5s'; select pg_advisory_xact_lock(1)")
 
 
 async def says(health: Health, part: str, words: str) -> bool:
