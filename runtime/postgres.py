@@ -26,6 +26,8 @@ _IDLE_IN_TRANSACTION_MILLISECONDS = 10_000
 """A process that was stopped inside a transaction gives up its locks, so that another can go on."""
 _IDLE_DEDICATED_MILLISECONDS = 15_000
 """Who holds a dedicated connection uses it every few seconds; one that does not is stopped or gone."""
+_NOTICE_GONE_CLIENT_MILLISECONDS = 1_000
+"""What a client that went away was doing ends so soon, and its locks with it."""
 
 _PASSING_CLASSES = {"08", "25", "40", "53", "55", "57", "58"}
 """SQLSTATE classes that tell of the server or of others, not of the statement."""
@@ -183,6 +185,7 @@ def _drop(raw: "Raw") -> None:
 def _server_settings() -> dict[str, str]:
     return {
         "application_name": "chancery",
+        "client_connection_check_interval": str(_NOTICE_GONE_CLIENT_MILLISECONDS),
         "idle_in_transaction_session_timeout": str(_IDLE_IN_TRANSACTION_MILLISECONDS),
         "tcp_keepalives_idle": "5",
         "tcp_keepalives_interval": "5",
