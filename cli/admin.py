@@ -13,6 +13,9 @@ from cli.failures import USAGE, explained
 if TYPE_CHECKING:
     from runtime.settings import Settings
 
+READ_SECONDS = 60.0
+"""A partition is read from its beginning before anything is written to it."""
+
 app = typer.Typer(help="Administration with the configuration's own secrets.", no_args_is_help=True)
 
 
@@ -69,7 +72,7 @@ async def register_client(
         )
         draft.decide(client_stream(client_id), command)
 
-    async with open_writer(settings) as (writer, _):
+    async with open_writer(settings, deadline_seconds=READ_SECONDS) as (writer, _):
         await writer.transact(
             client_stream(client_id), register, Origin(actor=Actor(kind="system", id="cli"))
         )

@@ -47,7 +47,9 @@ _log = get_logger("command_api")
 
 
 @contextlib.asynccontextmanager
-async def open_writer(settings: Settings) -> AsyncIterator[tuple[Writer, Keyring]]:
+async def open_writer(
+    settings: Settings, *, deadline_seconds: float
+) -> AsyncIterator[tuple[Writer, Keyring]]:
     """A writer on the real log. Partitions are read when they are first needed, or by `catch_up`."""
     async with contextlib.AsyncExitStack() as stack:
         await _verify_topics(settings)
@@ -58,9 +60,7 @@ async def open_writer(settings: Settings) -> AsyncIterator[tuple[Writer, Keyring
             await part.start()
         keyring = Keyring(store, secret_bytes(settings.key_encryption_key))
         await keyring.catch_up()
-        writer = Writer(
-            log, keyring, AGGREGATES, clock=utc_now, deadline_seconds=settings.command_deadline_seconds
-        )
+        writer = Writer(log, keyring, AGGREGATES, clock=utc_now, deadline_seconds=deadline_seconds)
         stack.push_async_callback(writer.close)
         yield writer, keyring
 
@@ -69,7 +69,9 @@ async def open_writer(settings: Settings) -> AsyncIterator[tuple[Writer, Keyring
 async def open_command_api(settings: Settings) -> AsyncIterator[FastAPI]:
     """The application, ready to take commands: the log was read, and a signing key exists."""
     async with contextlib.AsyncExitStack() as stack:
-        writer, keyring = await stack.enter_async_context(open_writer(settings))
+        writer, keyring = await stack.enter_async_context(
+            open_writer(settings, deadline_seconds=settings.command_deadline_seconds)
+        )
         passwords = PasswordPool(threads=settings.password_hash_threads, queue=settings.password_hash_queue)
         stack.callback(passwords.close)
         await writer.catch_up()

@@ -1,7 +1,8 @@
 """Reads that wait: `Chancery-Min-Position` and `Prefer: wait=`, and the position that an answer shows."""
 
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
 from fastapi import Request
@@ -52,6 +53,16 @@ class Positions:
                 headers = {"retry-after": "1"}
                 raise AnswerError(failure(request.url.path, 503, "projection-behind", title, headers))
         return least.wanted
+
+    async def changes(self, projector: str, *, wait_seconds: float) -> AsyncIterator[None]:
+        """Now, and then after each of the projector's steps, until the wait is over."""
+        until = time.monotonic() + wait_seconds
+        while True:
+            seen = self._watch.shown(projector)
+            yield
+            left = until - time.monotonic()
+            if left <= 0 or not await self._watch.wait_for_change(projector, seen, wait_seconds=left):
+                return
 
     def shown(self, projector: str) -> dict[str, str]:
         """The header that says what an answer from this projector's rows shows at least."""

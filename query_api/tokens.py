@@ -2,16 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from readmodels.revocations import Revocations
-from readmodels.revoked_tokens_v1 import Verdict
 from readmodels.sessions_v1 import Session, session_by_id
 from readmodels.signing_keys_v1 import SigningKey, all_signing_keys
 from runtime.access_token import Claims, VerificationKey, verification_key, verify_access_token
 from runtime.clock import Clock
 from runtime.postgres import Postgres
 from runtime.refresh_token import RefreshToken, parse_refresh_token
+
+Ask = Literal["first", "at-position"]
+"""Whom to ask about a revocation: the first store that can tell, or also the tables whose position was waited for."""
 
 
 class CannotKnowError(Exception):
@@ -56,23 +58,22 @@ class TokenChecks:
         self._refresh_key = refresh_key
         self.rules = rules
 
-    async def access_claims(self, token: str) -> Claims | None:
+    async def access_claims(self, token: str, ask: Ask = "first") -> Claims | None:
         """The claims of an active access token, None for any other. CannotKnowError if nobody can tell."""
         claims = verify_access_token(token, self._key_set.by_kid, issuer=self.rules.issuer, at=self._clock())
         if claims is None:
             return None
-        verdict = await self._revocations.verdict(claims.session_id, claims.token_id)
-        return claims if _is_live(verdict) else None
+        return claims if await self._is_live(claims.session_id, claims.token_id, ask) else None
 
-    async def introspect(self, token: str) -> dict[str, Any]:
+    async def introspect(self, token: str, ask: Ask) -> dict[str, Any]:
         """RFC 7662 section 2.2: what an active access or refresh token says, else only `active: false`."""
         refresh = parse_refresh_token(self._refresh_key, token)
         if refresh is not None:
-            return await self._introspect_refresh(refresh)
-        claims = await self.access_claims(token)
+            return await self._introspect_refresh(refresh, ask)
+        claims = await self.access_claims(token, ask)
         return {"active": False} if claims is None else _access_members(claims)
 
-    async def _introspect_refresh(self, token: RefreshToken) -> dict[str, Any]:
+    async def _introspect_refresh(self, token: RefreshToken, ask: Ask) -> dict[str, Any]:
         session = await session_by_id(self._postgres, token.session_id)
         is_current = (
             session is not None
@@ -82,8 +83,16 @@ class TokenChecks:
         )
         if session is None or not is_current:
             return {"active": False}
-        verdict = await self._revocations.verdict(session.session_id, session.session_id)
-        return self._refresh_members(session) if _is_live(verdict) else {"active": False}
+        is_live = await self._is_live(session.session_id, session.session_id, ask)
+        return self._refresh_members(session) if is_live else {"active": False}
+
+    async def _is_live(self, session_id: str | None, token_id: str, ask: Ask) -> bool:
+        revocations = self._revocations
+        verdict = revocations.verdict if ask == "first" else revocations.verdict_at_position
+        answer = await verdict(session_id, token_id)
+        if answer == "unknown":
+            raise CannotKnowError
+        return answer == "live"
 
     def _refresh_members(self, session: Session) -> dict[str, Any]:
         return {
@@ -100,12 +109,6 @@ class TokenChecks:
             "acr": session.acr,
             "amr": list(session.amr),
         }
-
-
-def _is_live(verdict: Verdict) -> bool:
-    if verdict == "unknown":
-        raise CannotKnowError
-    return verdict == "live"
 
 
 def _access_members(claims: Claims) -> dict[str, Any]:

@@ -5,7 +5,7 @@ All waiters share one listening connection. Without it, or when a notification i
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from readmodels.checkpoints import CHANNEL, SQL, parse_notice
 from runtime.postgres import Connection, Postgres, PostgresRejectedError, PostgresUnavailableError
@@ -32,15 +32,22 @@ class PositionWatch:
 
     async def wait_for(self, projector: str, wanted: Mapping[int, int], *, wait_seconds: float) -> bool:
         """Whether `projector` has reached every wanted seq (by partition), within the wait."""
-        if self._has_reached(projector, wanted):
+        return await self._wait(lambda: self._has_reached(projector, wanted), wait_seconds)
+
+    async def wait_for_change(self, projector: str, seen: Mapping[int, int], *, wait_seconds: float) -> bool:
+        """Whether `projector` moved on from what `shown` said before, within the wait."""
+        return await self._wait(lambda: self.shown(projector) != seen, wait_seconds)
+
+    async def _wait(self, is_so: Callable[[], bool], wait_seconds: float) -> bool:
+        if is_so():
             return True
         self._waiters += 1
         self._news.set()
         try:
             async with asyncio.timeout(wait_seconds), self._moved:
-                await self._moved.wait_for(lambda: self._has_reached(projector, wanted))
+                await self._moved.wait_for(is_so)
         except TimeoutError:
-            return self._has_reached(projector, wanted)
+            return is_so()
         finally:
             self._waiters -= 1
         return True

@@ -65,6 +65,14 @@ class Revocations:
     async def verdict(self, session_id: str | None, jti: str) -> Verdict:
         return (await self.verdicts([TokenIds(session_id=session_id, jti=jti)]))[0]
 
+    async def verdict_at_position(self, session_id: str | None, jti: str) -> Verdict:
+        """As `verdict`, for who waited for a position: the tables promise it, Valkey may be a moment behind."""
+        tokens = [TokenIds(session_id=session_id, jti=jti)]
+        found = await self.verdicts(tokens)
+        if found[0] != "live":
+            return found[0]
+        return "revoked" if (await self._from_tables(tokens, DEADLINE_SECONDS))[0] == "revoked" else "live"
+
     async def verdicts(self, tokens: Sequence[TokenIds]) -> tuple[Verdict, ...]:
         """In the tokens' order."""
         if not tokens:

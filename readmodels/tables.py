@@ -29,8 +29,10 @@ async def create_tables(postgres: Postgres) -> None:
     row = await postgres.fetch_one(_SQL["missing"], list(_TABLES))
     if row is not None and row["missing"] == 0:
         return
-    async with postgres.transaction() as tx:
-        await tx.execute(_SQL["lock"])
-        await tx.execute(_SQL["schema"])
-        for create in _TABLES.values():
-            await tx.execute(create)
+    async with postgres.connection() as connection:
+        await connection.execute(_SQL["lock"])
+        async with connection.transaction() as tx:
+            await tx.execute(_SQL["schema"])
+            for create in _TABLES.values():
+                await tx.execute(create)
+        await connection.execute(_SQL["unlock"])

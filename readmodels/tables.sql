@@ -2,7 +2,11 @@
 select count(*) as missing from unnest($1::text[]) as wanted where to_regclass('chancery.' || wanted) is null;
 
 -- name: lock
-select pg_advisory_xact_lock(hashtext('chancery create_tables'));
+-- Taken before the transaction begins: one that waited inside would go on with an old view of the catalogue.
+select pg_advisory_lock(hashtext('chancery create_tables'));
+
+-- name: unlock
+select pg_advisory_unlock(hashtext('chancery create_tables'));
 
 -- name: schema
 create schema if not exists chancery;

@@ -29,11 +29,11 @@ _IDLE_DEDICATED_MILLISECONDS = 15_000
 _NOTICE_GONE_CLIENT_MILLISECONDS = 1_000
 """What a client that went away was doing ends so soon, and its locks with it."""
 
-_PASSING_CLASSES = {"08", "25", "40", "53", "55", "57", "58"}
+_PASSING_CLASSES = {"08", "25", "40", "53", "55", "57", "58", "XX"}
 """SQLSTATE classes that tell of the server or of others, not of the statement."""
 
-_MISSING = {"3F000", "42P01"}
-"""The schema or a table is gone; whoever owns it makes it again and goes on."""
+_PASSING_STATES = {"0A000", "3F000", "42P01"}
+"""A table is gone, or is a new one under the old name; whoever owns it makes it again and goes on."""
 
 
 class PostgresUnavailableError(Exception):
@@ -201,7 +201,7 @@ def _translated() -> Iterator[None]:
         yield
     except asyncpg.PostgresError as error:
         state = error.sqlstate or ""
-        if state[:2] in _PASSING_CLASSES or state in _MISSING:
+        if state[:2] in _PASSING_CLASSES or state in _PASSING_STATES:
             raise PostgresUnavailableError(f"PostgreSQL: {type(error).__name__}") from None
         raise PostgresRejectedError(f"PostgreSQL: {type(error).__name__} ({state})") from None
     except (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError) as error:

@@ -24,6 +24,6 @@ async def introspect(
     await services.callers.require_client(request, form, SCOPE)
     if "token" not in form:
         return oauth_error(400, "invalid_request", "token is missing.").response()
-    await services.positions.wait(request, *PROJECTORS)
-    content = await services.tokens.introspect(form["token"])
+    waited_for = await services.positions.wait(request, *PROJECTORS)
+    content = await services.tokens.introspect(form["token"], "at-position" if waited_for else "first")
     return json_answer(200, content).response()

@@ -53,12 +53,14 @@ async def userinfo(request: Request, person: UsePerson, services: UseServices) -
 
 
 async def _account(request: Request, person: Person, services: Services) -> Account:
-    """The account's row. A token is good from its first moment, the row a moment later: 503 in between."""
-    account = await account_by_id(services.postgres, person.account_id)
-    if account is None:
-        title = "The read model does not show this account yet."
-        raise AnswerError(failure(request.url.path, 503, "projection-behind", title, {"retry-after": "1"}))
-    return account
+    """The account's row. A token is good from its first moment, the row a moment later: it is waited for."""
+    until = services.positions.parse(request).wait_seconds
+    async for _ in services.positions.changes("accounts_v1", wait_seconds=until):
+        account = await account_by_id(services.postgres, person.account_id)
+        if account is not None:
+            return account
+    title = "The read model does not show this account yet."
+    raise AnswerError(failure(request.url.path, 503, "projection-behind", title, {"retry-after": "1"}))
 
 
 def _session(session: Session, person: Person) -> dict[str, Any]:

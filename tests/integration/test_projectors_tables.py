@@ -30,6 +30,7 @@ from readmodels.clients_v1 import client_by_id
 from readmodels.positions import PositionWatch
 from readmodels.sessions_v1 import live_sessions, session_by_id
 from readmodels.signing_keys_v1 import SigningKey, all_signing_keys
+from readmodels.tables import create_tables
 from runtime.health import Health
 from runtime.postgres import Connection, Postgres
 from tests.support.examples import MINUTE, NOON, refreshed
@@ -297,6 +298,12 @@ async def test_tables_that_vanish_are_built_again(postgres: Postgres) -> None:
             return rows is not None and rows["there"] and await dump(postgres) == before
 
         await eventually(is_whole_again)
+
+
+async def test_tables_may_be_created_by_many_at_once(postgres: Postgres) -> None:
+    for _ in range(20):
+        await asyncio.gather(*(create_tables(postgres) for _ in range(4)))
+        await postgres.execute("drop schema chancery cascade")
 
 
 async def test_tables_of_another_log_are_not_touched(postgres: Postgres) -> None:
