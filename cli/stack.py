@@ -145,7 +145,7 @@ def inbox(
         for mail in mails:
             print(json.dumps(_mail_object(mail)))
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False)
     count = 0
     for count, mail in enumerate(mails, start=1):  # noqa: B007 - counts the mails that a file streams
         _print_mail(console, mail)

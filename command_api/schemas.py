@@ -83,5 +83,5 @@ class OAuthError(BaseModel):
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """OpenAPI's note of which errors a call may answer with."""
-    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    content = {"application/problem+json": {"schema": Problem.model_json_schema()}}
     return {status: {"description": "Problem document", "content": content} for status in statuses}

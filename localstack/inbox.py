@@ -33,7 +33,7 @@ def parse_mail(content: bytes, recipient: str, at: datetime) -> Mail:
     """What a person would see of a mail, with its code picked out."""
     message = message_from_bytes(content, policy=policy.default)
     body = message.get_body(("plain", "html"))
-    text = str(body.get_content()).strip() if body is not None else ""
+    text = str(body.get_content()).replace("\r\n", "\n").strip() if body is not None else ""
     return Mail(
         to=recipient,
         subject=str(message["subject"] or ""),

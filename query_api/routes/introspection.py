@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
+from query_api.schemas import Introspection
 from query_api.services import UseServices
 from runtime.serving.answers import json_answer, oauth_error
 from runtime.serving.oauth import form_body, read_form
@@ -15,6 +16,7 @@ router = APIRouter(tags=["tokens"])
 
 @router.post(
     "/oauth/introspect",
+    responses={200: {"model": Introspection}},
     openapi_extra=form_body("token", optional=("token_type_hint", "client_id", "client_secret")),
     response_class=Response,
 )

@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from query_api.callers import Person
+from query_api.schemas import Me, Sessions
 from query_api.services import BEARER, Services, UsePerson, UseServices
 from readmodels.accounts_v1 import Account, account_by_id
 from readmodels.sessions_v1 import Session, live_sessions
@@ -14,7 +15,7 @@ from runtime.serving.answers import AnswerError, failure, json_answer
 router = APIRouter(tags=["me"], dependencies=[BEARER])
 
 
-@router.get("/v1/me", response_class=Response)
+@router.get("/v1/me", responses={200: {"model": Me}}, response_class=Response)
 async def me(request: Request, person: UsePerson, services: UseServices) -> Response:
     await services.positions.wait(request, "accounts_v1")
     shown = services.positions.shown("accounts_v1")
@@ -30,7 +31,7 @@ async def me(request: Request, person: UsePerson, services: UseServices) -> Resp
     return json_answer(200, content, shown).response()
 
 
-@router.get("/v1/me/sessions", response_class=Response)
+@router.get("/v1/me/sessions", responses={200: {"model": Sessions}}, response_class=Response)
 async def sessions(request: Request, person: UsePerson, services: UseServices) -> Response:
     await services.positions.wait(request, "sessions_v1")
     shown = services.positions.shown("sessions_v1")
