@@ -1,7 +1,9 @@
 """The bootstrap's sentences, and that it can be read by a Python too old to run the rest."""
 
 import ast
+import importlib.util
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -35,16 +37,26 @@ def test_every_usual_cause_has_a_sentence_that_says_what_to_do(output: str, sent
     assert sentence in explanation
 
 
-def test_a_stamp_counts_only_for_the_requirements_it_was_written_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(bootstrap, "ROOT", tmp_path)
-    monkeypatch.setattr(bootstrap, "STAMPS", tmp_path / "stamps")
-    (tmp_path / "requirements").mkdir()
+def test_a_stamp_counts_only_for_the_requirements_it_was_written_for(tmp_path: Path) -> None:
+    cloned = clone(tmp_path)
     pinned = tmp_path / "requirements" / "runtime.txt"
     pinned.write_text("one==1\n")
-    assert not bootstrap.is_stamped("runtime")
-    bootstrap.stamp("runtime")
-    assert bootstrap.is_stamped("runtime")
+    assert not cloned.is_stamped("runtime")
+    cloned.stamp("runtime")
+    assert cloned.is_stamped("runtime")
     pinned.write_text("one==2\n")
-    assert not bootstrap.is_stamped("runtime")
+    assert not cloned.is_stamped("runtime")
+
+
+def clone(folder: Path) -> ModuleType:
+    """The bootstrap as it would run in another clone."""
+    (folder / "localstack").mkdir()
+    (folder / "requirements").mkdir()
+    copied = folder / "localstack" / "bootstrap.py"
+    copied.write_text(Path(bootstrap.__file__).read_text())
+    spec = importlib.util.spec_from_file_location("cloned_bootstrap", copied)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
