@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Generic, TypeVar
 
 from events.fact import Event
@@ -12,11 +13,16 @@ C = TypeVar("C")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Aggregate(Generic[S, C]):
-    """`evolve` never raises and never decides; `decide` raises only refusals."""
+    """`evolve` never raises and never decides; `decide` raises only refusals.
+
+    `kept_for` is how long after a stream's last fact its state still matters; None means for ever. A state
+    that is forgotten decides like the initial one, so forgetting sooner or later changes no decision.
+    """
 
     initial: S
     decide: Callable[[S, C], tuple[Event, ...]]
     evolve: Callable[[S, Event], S]
+    kept_for: timedelta | None = None
 
 
 AnyAggregate = Aggregate[Any, Any]

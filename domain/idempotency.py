@@ -74,7 +74,7 @@ def evolve(state: Request, event: Event) -> Request:
             return state
 
 
-AGGREGATE = Aggregate(initial=INITIAL, decide=decide, evolve=evolve)
+AGGREGATE = Aggregate(initial=INITIAL, decide=decide, evolve=evolve, kept_for=KEPT_FOR)
 
 
 def kept_answer(state: Request, at: datetime) -> str | None:

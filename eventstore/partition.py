@@ -1,6 +1,7 @@
 """The decision state of one partition: the chain's head, and every stream folded up to it."""
 
 import asyncio
+from collections import deque
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -36,6 +37,8 @@ class Partition:
         self._chain = ChainReader(number, log.partitions)
         self._states: dict[str, Any] = {}
         self._versions: dict[str, int] = {}
+        self._passing: deque[tuple[datetime, str, int]] = deque()
+        """States that will be forgotten, by when: (forget at, stream, version that this is about)."""
 
     @property
     def next_offset(self) -> int:
@@ -115,6 +118,17 @@ class Partition:
         self._states[stream] = self.evolve(stream, self.state(stream), fact.event)
         self._versions[stream] = fact.version
         self.last_at = max(self.last_at, fact.at)
+        kept_for = self._aggregate(stream).kept_for
+        if kept_for is not None:
+            self._passing.append((fact.at + kept_for, stream, fact.version))
+        self._forget()
+
+    def _forget(self) -> None:
+        """Let go of states that no decision can depend on any more. Their versions stay."""
+        while self._passing and self._passing[0][0] <= self.last_at:
+            _, stream, version = self._passing.popleft()
+            if self._versions[stream] == version:
+                self._states.pop(stream, None)
 
     def _aggregate(self, stream: str) -> AnyAggregate:
         return self._aggregates[category_of(stream)]

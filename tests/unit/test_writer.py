@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from domain.client import RegisterClient
+from domain.idempotency import INITIAL, KEPT_FOR, KeepAnswer
 from domain.identifier import FailUnknownSignIn, Identifier, PresentCode, Reserve
 from domain.refusals import ClientExists
 from events.streams import client_stream
@@ -228,6 +229,25 @@ async def test_time_never_runs_backwards_within_a_partition() -> None:
     await slow.transact(IDENTIFIER, count_failure, SYSTEM)
     first, second = await counted_commits(log)
     assert first.commit.at == second.commit.at > NOON
+
+
+async def test_a_kept_answer_is_forgotten_after_a_day_of_the_partitions_time() -> None:
+    log, keys = await new_log(), KeyTopic()
+    writer = new_writer(log, keys)
+    answers = "answer-" + IDENTIFIER.partition("-")[2]
+
+    def answer(draft: Draft) -> None:
+        draft.decide(answers, KeepAnswer(answer="kept", at=draft.at))
+
+    for version in (1, 2):
+        await writer.transact(IDENTIFIER, answer, SYSTEM)
+        assert writer.state(answers).answer == "kept"
+        later = now() + version * KEPT_FOR
+        writer._clock = lambda at=later: at  # type: ignore[misc]  # noqa: SLF001  # a day passes
+        await writer.transact(IDENTIFIER, count_failure, SYSTEM)
+        assert writer.state(answers) == INITIAL
+    answered = [e for c in await counted_commits(log) for e in c.commit.events if e.stream == answers]
+    assert [event.version for event in answered] == [1, 2]
 
 
 async def test_a_log_that_became_shorter_halts() -> None:
