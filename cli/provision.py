@@ -22,12 +22,7 @@ async def _provision() -> str:
     from runtime.settings import load_settings
 
     settings = load_settings()
-    topics = Topics(
-        events=settings.events_topic,
-        keys=settings.keys_topic,
-        partitions=settings.partitions,
-        replication_factor=settings.replication_factor,
-    )
+    topics = Topics.of(settings)
     async with open_admin(settings.kafka_bootstrap) as admin:
         await create_topics(admin, topics)
         await verify_topics(admin, topics)

@@ -134,12 +134,7 @@ def _sign_up_rules(settings: Settings) -> SignUpRules:
 
 
 async def _verify_topics(settings: Settings) -> None:
-    topics = Topics(
-        events=settings.events_topic,
-        keys=settings.keys_topic,
-        partitions=settings.partitions,
-        replication_factor=settings.replication_factor,
-    )
+    topics = Topics.of(settings)
     async with open_admin(settings.kafka_bootstrap) as admin:
         await verify_topics(admin, topics)
 

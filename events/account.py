@@ -21,16 +21,16 @@ class AccountRegistered(Event):
     challenge_id: str
     code_expires_at: datetime
     registered_at: datetime
-    email: str | None = personal()
-    display_name: str | None = personal()
-    password_hash: str | None = personal()
+    email: str | None = personal(default=None)
+    display_name: str | None = personal(default=None)
+    password_hash: str | None = personal(default=None)
 
 
 @fact("account.verification_requested")
 class VerificationRequested(Event):
     challenge_id: str
     code_expires_at: datetime
-    email: str | None = personal()
+    email: str | None = personal(default=None)
 
 
 @fact("account.email_verified")
@@ -48,15 +48,15 @@ class SignUpRepeated(Event):
     """Somebody signed up with an address that this account owns: its owner is told by mail."""
 
     notice_id: str
-    email: str | None = personal()
+    email: str | None = personal(default=None)
 
 
 @fact("sign_in.failed")
 class SignInFailed(Event):
     cause: SignInFailureCause
     failed_at: datetime
-    ip: str | None = personal()
-    user_agent: str | None = personal()
+    ip: str | None = personal(default=None)
+    user_agent: str | None = personal(default=None)
 
 
 @fact("account.locked")
@@ -74,8 +74,8 @@ class SessionStarted(Event):
     started_at: datetime
     idle_expires_at: datetime
     expires_at: datetime
-    ip: str | None = personal()
-    user_agent: str | None = personal()
+    ip: str | None = personal(default=None)
+    user_agent: str | None = personal(default=None)
 
 
 @fact("session.refreshed")
@@ -100,7 +100,7 @@ class SessionRevoked(Event):
 
 @fact("password.changed")
 class PasswordChanged(Event):
-    password_hash: str | None = personal()
+    password_hash: str | None = personal(default=None)
 
 
 @fact("password.rejected")
@@ -113,4 +113,4 @@ class PasswordRejected(Event):
 
 @fact("profile.changed")
 class ProfileChanged(Event):
-    display_name: str | None = personal()
+    display_name: str | None = personal(default=None)

@@ -21,9 +21,9 @@ class Event:
 E = TypeVar("E", bound=Event)
 
 
-def personal() -> Any:
+def personal(*, default: None) -> Any:
     """A field that is sealed under the stream's data key; it reads as None once that key was erased."""
-    return field(default=None, metadata={"personal": True})
+    return field(default=default, metadata={"personal": True})
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field, personal))

@@ -18,4 +18,4 @@ class RequestAnswered(Event):
     """`answer` is the whole HTTP answer as JSON, sealed under a data key that lives for a day."""
 
     answered_at: datetime
-    answer: str | None = personal()
+    answer: str | None = personal(default=None)

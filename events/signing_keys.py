@@ -13,4 +13,4 @@ class SigningKeyCreated(Event):
     alg: str
     public_jwk: tuple[tuple[str, str], ...]
     created_at: datetime
-    private_pem: str | None = personal()
+    private_pem: str | None = personal(default=None)

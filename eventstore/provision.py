@@ -7,6 +7,7 @@ first genesis of a partition counts, a second one is void.
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Self
 
 from eventstore.chain import ChainReader
 from eventstore.commit import Genesis, encode
@@ -14,6 +15,7 @@ from eventstore.errors import AppendUnknownError, UnavailableError, UnsafeTopicE
 from eventstore.log import Log
 from runtime.clock import Clock
 from runtime.kafka import KafkaAdmin, TopicSpec
+from runtime.settings import Settings
 
 _KEEP_EVERYTHING = {
     "cleanup.policy": "delete",
@@ -31,6 +33,15 @@ class Topics:
     keys: str
     partitions: int
     replication_factor: int
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        return cls(
+            events=settings.events_topic,
+            keys=settings.keys_topic,
+            partitions=settings.partitions,
+            replication_factor=settings.replication_factor,
+        )
 
 
 async def create_topics(admin: KafkaAdmin, topics: Topics) -> None:

@@ -9,6 +9,7 @@ from eventstore.kafka_keys import KafkaKeyStore
 from eventstore.kafka_log import KafkaLog
 from eventstore.keyring import Keyring
 from eventstore.provision import Topics, verify_topics
+from projectors.keep_going import stop_if_cancelled
 from runtime.health import Health
 from runtime.kafka import KafkaUnavailableError, open_admin
 from runtime.settings import Settings, secret_bytes
@@ -18,13 +19,9 @@ _PAUSE_SECONDS = 1.0
 
 async def wait_for_topics(settings: Settings, health: Health) -> None:
     """Return once Kafka answers. UnsafeTopicError if a topic could lose what it holds."""
-    topics = Topics(
-        events=settings.events_topic,
-        keys=settings.keys_topic,
-        partitions=settings.partitions,
-        replication_factor=settings.replication_factor,
-    )
+    topics = Topics.of(settings)
     while True:
+        stop_if_cancelled()
         try:
             async with open_admin(settings.kafka_bootstrap) as admin:
                 await verify_topics(admin, topics)

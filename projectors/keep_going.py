@@ -65,6 +65,7 @@ async def keep_going(
     loop = asyncio.get_running_loop()
     pause = FIRST_PAUSE_SECONDS
     while True:
+        stop_if_cancelled()
         began = loop.time()
         try:
             await attempt()
@@ -83,6 +84,17 @@ async def keep_going(
             return
         await asyncio.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+
+def stop_if_cancelled() -> None:
+    """End a task that was told to end.
+
+    Loops ask here, because `asyncio.wait_for` of Python 3.11, which drivers use, forgets a cancellation that
+    comes together with its result.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _place(error: Exception) -> str:

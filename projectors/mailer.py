@@ -15,7 +15,7 @@ from eventstore.facts import RecordedFact
 from eventstore.keyring import Keyring
 from eventstore.log import Log
 from projectors.follower import Batch, Follower, read_log_id
-from projectors.keep_going import Course, OutrunError, keep_going
+from projectors.keep_going import Course, OutrunError, keep_going, stop_if_cancelled
 from projectors.mails import HANDLES, CodeFor, PlannedMail, plan_mail
 from projectors.metrics import Metrics
 from projectors.tables import require_same_log
@@ -95,6 +95,7 @@ class Mailer:
 
     async def _stay_awake(self, connection: Connection) -> None:
         while True:
+            stop_if_cancelled()
             await connection.execute(_SQL["stay_awake"])
             await asyncio.sleep(STAY_AWAKE_SECONDS)
 
@@ -109,6 +110,7 @@ class Mailer:
     async def _lock(self, connection: Connection, course: Course) -> None:
         """Wait until this connection has the partition. To stand by is to be well."""
         while True:
+            stop_if_cancelled()
             row = await connection.fetch_one(_SQL["try_lock"], course.partition)
             if row is not None and row["is_ours"]:
                 return
@@ -120,6 +122,7 @@ class Mailer:
         head = await desk.open(log_id)
         follower = Follower(self._log, self._keyring, course.partition, head, HANDLES)
         while True:
+            stop_if_cancelled()
             batch = await follower.next(wait_seconds=IDLE_SECONDS)
             if batch is None:
                 course.reached_end()
@@ -206,6 +209,7 @@ class _Desk:
         """Try until the server decides, or until the mail is of no more use."""
         pause = FIRST_PAUSE_SECONDS
         while True:
+            stop_if_cancelled()
             now = self._office.clock()
             if mail.recipient is None:
                 return "erased"

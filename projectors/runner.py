@@ -15,7 +15,7 @@ from eventstore.chain import Head
 from eventstore.keyring import Keyring
 from eventstore.log import Log
 from projectors.follower import Batch, Follower, read_log_id
-from projectors.keep_going import Course, keep_going
+from projectors.keep_going import Course, keep_going, stop_if_cancelled
 from projectors.metrics import Metrics
 from runtime.health import Health
 from runtime.postgres import PostgresRejectedError
@@ -80,6 +80,7 @@ class Runner:
         follower = Follower(self._log, self._keyring, number, head, self._sink.handles)
         end = await self._log.end(number)
         while True:
+            stop_if_cancelled()
             self._offsets[number] = follower.head.next_offset
             if follower.head.next_offset >= end:
                 course.reached_end()
@@ -101,6 +102,7 @@ class Runner:
 
     async def _beat_on(self) -> None:
         while True:
+            stop_if_cancelled()
             await self._beat()
             self._pulse.reached_end()
             await asyncio.sleep(BEAT_SECONDS)

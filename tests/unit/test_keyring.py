@@ -1,23 +1,21 @@
 """The keyring and the facts it seals: erased keys take their fields along, moved or changed fields are found."""
 
 import base64
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import msgspec
 import pytest
 
-from domain.aggregates import AGGREGATES
 from events.account import AccountRegistered, SignUpRepeated
 from events.idempotency import RequestAnswered
 from eventstore.chain import Counted
 from eventstore.commit import Actor, Commit, Position, SealedEvent
 from eventstore.facts import RecordedFact, open_commit, seal_events, subject_of
 from eventstore.keyring import KeyRecord, Keyring
-from eventstore.partition import Partition
 from eventstore.sealing import UnsealError, key_id_of
 from tests.support.examples import NOON, REGISTERED
 from tests.support.memory_keys import KeyTopic, MemoryKeyStore
-from tests.support.writers import new_log
 
 STREAM = "account-aa"
 OTHER = "account-ab"
@@ -116,7 +114,7 @@ async def test_a_key_that_nobody_has_is_looked_for_once() -> None:
     class Counting(MemoryKeyStore):
         reads = 0
 
-        def read_new(self) -> "object":  # type: ignore[override]  # counts, and hands on what it gets
+        def read_new(self) -> AsyncIterator[KeyRecord]:
             Counting.reads += 1
             return super().read_new()
 
@@ -159,8 +157,3 @@ async def test_kept_answers_of_one_day_share_a_key_and_those_of_the_next_have_an
     assert len({key_id_of(event.sealed) for event in events}) == 1
     (tomorrow,) = await seal_events(keyring, [("answer-aa", 2, answer)], NOON.replace(month=2, day=1))
     assert key_id_of(tomorrow.sealed) != key_id_of(events[0].sealed)
-
-
-async def test_a_partition_keeps_its_place_when_a_commit_cannot_be_opened_yet() -> None:
-    """Placeholder, see test_partition.py."""
-    assert Partition(0, await new_log(), KeyTopic().keyring(), AGGREGATES).next_offset == 0

@@ -1,6 +1,7 @@
 """Projectors without their stores: what becomes of rows, how the log is followed, when a partition halts."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
@@ -274,6 +275,22 @@ async def test_errors_are_retried_outruns_repeated_and_bugs_halt_without_their_t
     reason = health.failing()["test-0"]
     assert reason.startswith("halted at a bug: KeyError in test_projectors.py:")
     assert "ada" not in reason
+
+
+async def test_a_driver_that_forgets_a_cancellation_does_not_keep_a_consumer_alive() -> None:
+    course = Course("test", 0, Health(), Metrics(CollectorRegistry()))
+    begun = asyncio.Event()
+
+    async def attempt() -> None:
+        begun.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(10)
+
+    task = asyncio.create_task(keep_going(course, attempt))
+    await begun.wait()
+    task.cancel()
+    await asyncio.wait([task], timeout=5)
+    assert task.cancelled()
 
 
 class UnavailableKeys(KeyTopic):

@@ -62,7 +62,12 @@ def test_sealed_fields_that_were_moved_do_not_open(place: bytes) -> None:
 
 
 def test_the_parts_of_a_place_cannot_be_confused() -> None:
-    places = {place_of("a-1", 1, "t"), place_of("a-", 11, "t"), place_of("a-1", 1, "1t"), place_of("a", 1, "t")}
+    places = {
+        place_of("a-1", 1, "t"),
+        place_of("a-", 11, "t"),
+        place_of("a-1", 1, "1t"),
+        place_of("a", 1, "t"),
+    }
     assert len(places) == 4
 
 
