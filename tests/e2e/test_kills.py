@@ -14,12 +14,11 @@ from typing import Any
 import httpx
 import pytest
 
-from eventstore.chain import ChainReader, Counted
-from eventstore.kafka_log import KafkaLog
 from localstack.ports import free_port_variables
 from localstack.stack import StackInfo, running_stack, start_stack, stop_stack
 from tests.e2e.conftest import open_chancery, until_ready
 from tests.support.chancery import PASSWORD, Chancery, bearer, new_email
+from tests.support.log_reading import read_log
 
 PATIENCE_SECONDS = 40.0
 LOAD_SECONDS = 5.0
@@ -155,7 +154,7 @@ def _health_urls(chancery: Chancery) -> list[str]:
 
 async def _judge_log(chancery: Chancery, load: Load) -> None:
     """Every acknowledged fact counts where it was said to, and no command counts twice."""
-    counted = await read_log(chancery)
+    counted = await read_log(chancery.settings)
     assert load.acknowledged
     for acknowledged in load.acknowledged:
         events = counted[acknowledged.position].commit.events
@@ -198,23 +197,3 @@ async def _judge_mails(chancery: Chancery, load: Load, *, may_repeat: bool) -> N
         mails = await chancery.mails_to(email)
         assert len({mail.message_id for mail in mails}) == 1
         assert len(mails) == 1 or may_repeat
-
-
-async def read_log(chancery: Chancery) -> dict[str, Counted]:
-    """Every commit that counts, by position, read from the beginning by a reader of its own."""
-    partitions = int(chancery.settings.get("CHANCERY_PARTITIONS", "8"))
-    log = KafkaLog(chancery.settings["CHANCERY_KAFKA_BOOTSTRAP"], "chancery.events", partitions)
-    await log.start()
-    try:
-        counted: dict[str, Counted] = {}
-        for number in range(partitions):
-            chain = ChainReader(number, partitions)
-            end = await log.end(number)
-            while chain.head.next_offset < end:
-                for record in await log.read(number, chain.head.next_offset, wait_seconds=1):
-                    admitted = chain.admit(record)
-                    if admitted is not None:
-                        counted[str(admitted.position)] = admitted
-        return counted
-    finally:
-        await log.stop()

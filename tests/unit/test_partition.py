@@ -1,6 +1,7 @@
 """One partition's state: it stands where it stood when something cannot be read, and halts at what is wrong."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
@@ -19,7 +20,7 @@ from eventstore.writer import Writer
 from tests.support.examples import REGISTERED
 from tests.support.memory_keys import KEY_ENCRYPTION_KEY, KeyTopic, MemoryKeyStore
 from tests.support.scribe import Scribe
-from tests.support.writers import ACCOUNT, IDENTIFIER, new_log, now
+from tests.support.writers import ACCOUNT, IDENTIFIER, SYSTEM, new_log, now
 
 CLAIMED = IdentifierClaimed(account_id="acc")
 
@@ -73,10 +74,7 @@ async def test_a_key_store_that_comes_back_lets_the_same_commit_be_read() -> Non
     class Moody(MemoryKeyStore):
         is_down = True
 
-        async def put(self, record: KeyRecord) -> None:
-            raise AssertionError(record.key)
-
-        def read_new(self):  # type: ignore[no-untyped-def]  # noqa: ANN202  # as its base, or not at all
+        def read_new(self) -> AsyncIterator[KeyRecord]:
             if self.is_down:
                 raise UnavailableError("no keys")
             return super().read_new()
@@ -115,3 +113,18 @@ async def test_a_writer_catches_up_with_every_partition() -> None:
 async def test_a_writer_without_commands_closes_at_once() -> None:
     writer = Writer(await new_log(), KeyTopic().keyring(), AGGREGATES, clock=now, deadline_seconds=60)
     await writer.close()
+
+
+def test_a_process_that_ends_takes_its_waiting_commands_with_it() -> None:
+    async def main() -> tuple[Writer, MemoryLog]:
+        log = await new_log()
+        writer = Writer(log, KeyTopic().keyring(), AGGREGATES, clock=now, deadline_seconds=60)
+        await writer._partitions[0].lock.acquire()  # noqa: SLF001  # stands in for a command before it
+        waiting = asyncio.create_task(writer.transact(IDENTIFIER, lambda draft: draft.position, SYSTEM))
+        await asyncio.sleep(0.01)
+        assert not waiting.done()
+        return writer, log
+
+    writer, log = asyncio.run(main())
+    assert not writer._running  # noqa: SLF001  # what `close` would wait for
+    assert asyncio.run(log.end(0)) == 1
