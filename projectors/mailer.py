@@ -78,10 +78,14 @@ class Mailer:
 
     async def run(self) -> None:
         """Until cancelled."""
-        await keep_going(Course("mailer-session", 0, self._health, self._metrics), self._session)
+        course = Course("mailer-session", 0, self._health, self._metrics)
+        await keep_going(course, lambda: asyncio.create_task(self._session()))
 
     async def _session(self) -> None:
-        """Everything that hangs on one connection: it ends, and all of this with it."""
+        """Everything that hangs on one connection: it ends, and all of this with it.
+
+        It is a task of its own, because a TaskGroup of Python 3.11 that fails leaves its task counted as cancelled.
+        """
         await create_tables(self._postgres)
         async with self._postgres.dedicated() as connection:
             self._health.set("mailer-session-0", None)

@@ -9,6 +9,8 @@ from typing import Any
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from runtime.access_token import (
     MAX_TOKEN_BYTES,
@@ -122,8 +124,11 @@ def test_a_public_key_says_nothing_private() -> None:
     pem, members = new_signing_key()
     assert [name for name, _ in members] == ["crv", "kty", "x", "y"]
     assert pem.startswith("-----BEGIN PRIVATE KEY-----")
-    with pytest.raises(AssertionError):
-        verification_key(KID, "ES256", {**MINT.jwk, "d": "AQ"})
+    private = serialization.load_pem_private_key(pem.encode(), None)
+    assert isinstance(private, ec.EllipticCurvePrivateKey)
+    secret = base64url(private.private_numbers().private_value.to_bytes(32, "big"))
+    with pytest.raises(AssertionError, match="only public P-256 keys are stored"):
+        verification_key(KID, "ES256", {**dict(members), "d": secret})
 
 
 @pytest.mark.parametrize("alg", ["none", "None", "NONE", "nOnE", "", None])

@@ -76,6 +76,16 @@ def test_what_follows_a_void_record_is_void_too() -> None:
     assert reader.admit(replace(orphan, offset=1)) is None
 
 
+def test_what_was_chained_on_a_void_record_never_counts_although_its_number_fits() -> None:
+    reader = begun()
+    first, void = commit_after(reader.head, "first"), commit_after(reader.head, "void")
+    reader.admit(first)
+    reader.admit(replace(void, offset=2))
+    on_void = commit_after(head_after(void, 1), "on-void")
+    assert reader.admit(replace(on_void, offset=3)) is None
+    assert reader.head.seq == 1
+
+
 def test_reading_on_from_a_stored_head_gives_the_same() -> None:
     reader = begun()
     reader.admit(commit_after(reader.head))
