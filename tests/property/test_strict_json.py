@@ -16,7 +16,19 @@ PLAIN = st.recursive(
     max_leaves=25,
 )
 SPLINTERS = st.sampled_from(
-    [*b'{}[]:,"\\', b"NaN", b"1e999", b"\\ud800", b"\\u0000", b'"a":', b"\xef\xbb\xbf", b"true", b"-", b" ", b"\xff"]
+    [
+        *b'{}[]:,"\\',
+        b"NaN",
+        b"1e999",
+        b"\\ud800",
+        b"\\u0000",
+        b'"a":',
+        b"\xef\xbb\xbf",
+        b"true",
+        b"-",
+        b" ",
+        b"\xff",
+    ]
 ).map(lambda one: bytes([one]) if isinstance(one, int) else one)
 
 
@@ -26,7 +38,11 @@ def test_plain_values_are_accepted_and_stay_what_they_are(value: Any) -> None:
         assert parse_strict(json.dumps(value, ensure_ascii=ensure_ascii).encode()) == value
 
 
-@given(body=st.binary() | st.lists(SPLINTERS).map(b"".join) | st.text().map(lambda text: json.dumps(text).encode()))
+@given(
+    body=st.binary()
+    | st.lists(SPLINTERS).map(b"".join)
+    | st.text().map(lambda text: json.dumps(text).encode())
+)
 @example(body=b"[" * 10_000)
 @example(body=b"9" * 10_000)
 def test_any_bytes_give_jsons_own_value_or_the_one_error(body: bytes) -> None:

@@ -106,14 +106,14 @@ class Chancery:
             assert time.monotonic() - began < seconds, "still active"
         return time.monotonic() - began
 
-    async def cli(self, *arguments: str) -> tuple[int, str, str]:
+    async def cli(self, *arguments: str, more: Mapping[str, str] | None = None) -> tuple[int, str, str]:
         """Exit code, standard output and standard error of `chancery …`."""
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "cli.main",
             *arguments,
-            env={**os.environ, **self.settings},
+            env={**os.environ, **self.settings, **(more or {})},
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )

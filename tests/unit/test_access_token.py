@@ -178,7 +178,20 @@ def test_abuse_a4_a_header_with_anything_less_is_refused(member: str) -> None:
 
 @pytest.mark.parametrize(
     "kid",
-    ["../../dev/null", "' or 1=1 --", "| sleep 9", "key-1\x00", "KEY-1", "", "k" * 5000, None, 1, True, [KID], {}],
+    [
+        "../../dev/null",
+        "' or 1=1 --",
+        "| sleep 9",
+        "key-1\x00",
+        "KEY-1",
+        "",
+        "k" * 5000,
+        None,
+        1,
+        True,
+        [KID],
+        {},
+    ],
     ids=repr,
 )
 def test_abuse_a5_only_a_known_kid_finds_a_key(kid: Any) -> None:
@@ -233,9 +246,19 @@ def test_abuse_a9_a_token_has_one_spelling() -> None:
     header, payload, signature = token.split(".")
     last = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     respelled = signature[:-1] + last[last.index(signature[-1]) + 1]
-    variants = [f"{header}.{payload}.{respelled}", f"{header}=.{payload}.{signature}", f"{token}=", f"{token}=="]
+    variants = [
+        f"{header}.{payload}.{respelled}",
+        f"{header}=.{payload}.{signature}",
+        f"{token}=",
+        f"{token}==",
+    ]
     variants += [f"{token}\n", f" {token}", f"{token} ", token.replace(".", ". "), f"{token}.", f".{token}"]
-    variants += [f"{token}.{signature}", f"{header}.{payload}", f"{header}\n.{payload}.{signature}", f"é{token}"]
+    variants += [
+        f"{token}.{signature}",
+        f"{header}.{payload}",
+        f"{header}\n.{payload}.{signature}",
+        f"é{token}",
+    ]
     assert verified(token) == CLAIMS
     assert [variant for variant in variants if verified(variant) is not None] == []
 
@@ -296,12 +319,16 @@ def test_abuse_a10_a_token_without_times_is_worth_nothing() -> None:
         assert verified(MINT.token(payload=without(PAYLOAD, name))) is None
 
 
-@pytest.mark.parametrize("typ", ["JWT", "jwt", "AT+JWT", "application/at+jwt", "logout+jwt", "", None, ["at+jwt"]])
+@pytest.mark.parametrize(
+    "typ", ["JWT", "jwt", "AT+JWT", "application/at+jwt", "logout+jwt", "", None, ["at+jwt"]]
+)
 def test_abuse_a11_another_kind_of_token_is_no_access_token(typ: Any) -> None:
     assert verified(MINT.token({**HEADER, "typ": typ})) is None
 
 
-@pytest.mark.parametrize("iss", ["", ISSUER + "/", ISSUER[:-1], ISSUER.upper(), f"{ISSUER} ", [ISSUER], None, 1])
+@pytest.mark.parametrize(
+    "iss", ["", ISSUER + "/", ISSUER[:-1], ISSUER.upper(), f"{ISSUER} ", [ISSUER], None, 1]
+)
 def test_abuse_a12_another_issuer_is_not_ours(iss: Any) -> None:
     assert verified(MINT.token(payload={**PAYLOAD, "iss": iss})) is None
 
@@ -311,10 +338,14 @@ def test_abuse_a12_an_audience_is_a_text_or_a_list_of_texts(aud: Any) -> None:
     assert verified(MINT.token(payload={**PAYLOAD, "aud": aud})) is None
 
 
-@pytest.mark.parametrize("name", ["iss", "sub", "aud", "client_id", "scope", "jti", "auth_time", "acr", "amr"])
+@pytest.mark.parametrize(
+    "name", ["iss", "sub", "aud", "client_id", "scope", "jti", "auth_time", "acr", "amr"]
+)
 @pytest.mark.parametrize("value", [1, {"a": "b"}, [1], None, True], ids=repr)
 def test_abuse_a13_a_member_of_another_type_is_worth_nothing(name: str, value: Any) -> None:
-    assert verified(MINT.token(payload={**PAYLOAD, name: value if name != "auth_time" else str(value)})) is None
+    assert (
+        verified(MINT.token(payload={**PAYLOAD, name: value if name != "auth_time" else str(value)})) is None
+    )
     assert verified(MINT.token(payload=without(PAYLOAD, name))) is None
 
 
@@ -342,6 +373,8 @@ def test_abuse_a15_a_token_over_8_kib_is_not_even_parsed() -> None:
     assert verified("." * 10_000_000) is None
 
 
-@pytest.mark.parametrize("text", ["", ".", "..", "...", "a.b.c", "é.é.é", "\x00.\x00.\x00", "\ud800..", "e30.e30."])
+@pytest.mark.parametrize(
+    "text", ["", ".", "..", "...", "a.b.c", "é.é.é", "\x00.\x00.\x00", "\ud800..", "e30.e30."]
+)
 def test_what_is_no_token_is_worth_nothing(text: str) -> None:
     assert verified(text) is None

@@ -35,6 +35,8 @@ def test_only_its_own_code_matches_a_challenge() -> None:
     assert [text for text in wrong if matches_code(KEY, "challenge-1", text)] == []
 
 
-@pytest.mark.parametrize("text", ["", "1234567", "123456789", "1234567a", "１２３４５６７８", "²³456789", "-1234567", "1234567\n"])
+@pytest.mark.parametrize(
+    "text", ["", "1234567", "123456789", "1234567a", "１２３４５６７８", "²³456789", "-1234567", "1234567\n"]
+)
 def test_anything_but_eight_ascii_digits_is_no_code(text: str) -> None:
     assert not is_code(text)

@@ -84,7 +84,9 @@ def test_session_ids_are_never_the_same() -> None:
     assert len({new_session_id(KEY, ACCOUNT_ID) for _ in range(100)}) == 100
 
 
-@pytest.mark.parametrize("text", ["", "a", "a" * 26, TOKEN.session_id.upper(), TOKEN.session_id + "a", "é" * 26])
+@pytest.mark.parametrize(
+    "text", ["", "a", "a" * 26, TOKEN.session_id.upper(), TOKEN.session_id + "a", "é" * 26]
+)
 def test_a_made_up_session_id_is_nobodys(text: str) -> None:
     assert not is_own_session_id(KEY, ACCOUNT_ID, text)
 

@@ -1,0 +1,70 @@
+"""An application with Chancery's manners and routes that do what a test needs, driven without a network."""
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from typing import Annotated, Any
+
+import httpx
+from fastapi import Depends, FastAPI, HTTPException, Request
+from prometheus_client import CollectorRegistry
+from pydantic import BaseModel, ConfigDict, Field
+
+from runtime.serving.app import Vitals, new_app
+from runtime.serving.oauth import bearer_token, client_credentials, read_form
+
+Form = Annotated[dict[str, str], Depends(read_form)]
+SECRET = "hunter2hunter2"
+
+
+class Order(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    name: str = Field(max_length=10)
+    count: int = 1
+    lines: tuple[dict[str, int], ...] = ()
+
+
+def test_app(failing: Mapping[str, str]) -> FastAPI:
+    app = new_app("test", Vitals(failing=lambda: failing, registry=CollectorRegistry()))
+
+    @app.post("/orders")
+    async def orders(order: Order) -> dict[str, Any]:
+        return {"name": order.name, "count": order.count}
+
+    @app.get("/things/{name}")
+    async def things(name: str, size: int = 1) -> dict[str, Any]:
+        return {"name": name, "size": size}
+
+    @app.post("/oauth/echo")
+    async def echo(form: Form) -> dict[str, str]:
+        return form
+
+    @app.post("/oauth/who")
+    async def who(request: Request, form: Form) -> dict[str, Any]:
+        found = client_credentials(request, form)
+        return {"id": found and found.client_id, "secret": found and found.secret}
+
+    @app.get("/bearer")
+    async def bearer(request: Request) -> dict[str, Any]:
+        return {"token": bearer_token(request), "traceparent": request.scope["state"]["traceparent"]}
+
+    @app.get("/bug")
+    async def bug() -> None:
+        raise RuntimeError(SECRET)
+
+    @app.post("/oauth/bug")
+    async def oauth_bug() -> None:
+        raise RuntimeError(SECRET)
+
+    @app.get("/teapot")
+    async def teapot() -> None:
+        raise HTTPException(418, "short and stout", headers={"retry-after": "1"})
+
+    return app
+
+
+@contextlib.asynccontextmanager
+async def client_of(app: Any) -> AsyncIterator[httpx.AsyncClient]:
+    """A client to whom a bug is an answer, as it is behind a real server."""
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
+        yield http

@@ -1,0 +1,159 @@
+"""Settings: what stops a process from starting, and the sentence that says what to change."""
+
+import base64
+import os
+import secrets
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from runtime.settings import Settings, SettingsError, home, load_settings, secret_bytes
+
+SECRET = base64.urlsafe_b64encode(bytes(range(32))).decode().rstrip("=")
+OTHER = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home of its own, and none of this machine's variables."""
+    for name in os.environ:
+        if name.startswith("CHANCERY_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("CHANCERY_HOME", str(tmp_path))
+    return tmp_path
+
+
+def with_variables(monkeypatch: pytest.MonkeyPatch, **variables: str) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(f"CHANCERY_{name}", value)
+
+
+def with_secrets(monkeypatch: pytest.MonkeyPatch, mark: str = "") -> None:
+    with_variables(monkeypatch, SECRET_KEY=mark + SECRET, KEY_ENCRYPTION_KEY=mark + OTHER)
+
+
+def refusal() -> str:
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+    return str(refused.value)
+
+
+def test_two_secrets_are_enough_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_secrets(monkeypatch)
+    settings = load_settings()
+    assert (settings.mode, settings.partitions, settings.signup) == ("development", 8, "verify")
+    assert secret_bytes(settings.secret_key) == bytes(range(32))
+    assert settings.code_lifetime == timedelta(minutes=15)
+
+
+def test_a_missing_secret_is_named_with_what_to_do() -> None:
+    assert refusal() == (
+        "CHANCERY_SECRET_KEY is not set. `make up` generates it for development.\n"
+        "CHANCERY_KEY_ENCRYPTION_KEY is not set. `make up` generates it for development."
+    )
+
+
+@pytest.mark.parametrize("secret", ["", "short", SECRET[:-3], SECRET + "AAAA", "not base64url: é", "dev_"])
+def test_a_secret_of_another_length_is_refused_and_not_repeated(
+    monkeypatch: pytest.MonkeyPatch, secret: str
+) -> None:
+    with_secrets(monkeypatch)
+    with_variables(monkeypatch, SECRET_KEY=secret)
+    sentence = refusal()
+    assert sentence == "CHANCERY_SECRET_KEY: Value error, must be 32 random bytes in base64url"
+
+
+def test_a_secret_may_carry_padding_and_the_development_mark() -> None:
+    for text in (SECRET, SECRET + "=", "dev_" + SECRET):
+        assert secret_bytes(SecretStr(text)) == bytes(range(32))
+
+
+@pytest.mark.parametrize("name", ["SECRET_KEY", "KEY_ENCRYPTION_KEY"])
+def test_production_refuses_a_secret_that_was_made_for_development(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    with_secrets(monkeypatch)
+    with_variables(monkeypatch, **{name: "dev_" + SECRET}, MODE="production")
+    assert refusal() == (
+        f"CHANCERY_{name} was generated for development; give production its own: 32 random bytes, base64url"
+    )
+
+
+def test_production_starts_with_secrets_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_secrets(monkeypatch)
+    with_variables(monkeypatch, MODE="production")
+    assert load_settings().mode == "production"
+
+
+def test_development_reads_the_local_stacks_files_and_variables_win(
+    monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    (folder / "local.env").write_text("CHANCERY_COMMAND_PORT=1111\nCHANCERY_QUERY_PORT=2222\n")
+    (folder / "secrets.env").write_text(
+        f"CHANCERY_SECRET_KEY=dev_{SECRET}\nCHANCERY_KEY_ENCRYPTION_KEY=dev_{OTHER}\n"
+    )
+    with_variables(monkeypatch, QUERY_PORT="3333")
+    settings = load_settings()
+    assert (settings.command_port, settings.query_port) == (1111, 3333)
+    assert settings.secret_key == SecretStr("dev_" + SECRET)
+
+
+def test_production_reads_no_file(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    (folder / "local.env").write_text("CHANCERY_COMMAND_PORT=1111\n")
+    (folder / "secrets.env").write_text(f"CHANCERY_SECRET_KEY={SECRET}\n")
+    with_variables(monkeypatch, MODE="production", KEY_ENCRYPTION_KEY=OTHER)
+    assert refusal() == "CHANCERY_SECRET_KEY is not set. `make up` generates it for development."
+    with_secrets(monkeypatch)
+    assert load_settings().command_port == 8081
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MODE", "prod"),
+        ("LOG_FORMAT", "xml"),
+        ("PARTITIONS", "0"),
+        ("PARTITIONS", "1025"),
+        ("PARTITIONS", "eight"),
+        ("SIGNUP", "closed"),
+        ("ACCESS_TOKEN_SECONDS", "86400"),
+        ("REFRESH_GRACE_SECONDS", "301"),
+        ("COMMAND_DEADLINE_SECONDS", "0"),
+    ],
+)
+def test_a_value_out_of_its_range_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    with_secrets(monkeypatch)
+    with_variables(monkeypatch, **{name: value})
+    sentence = refusal()
+    assert sentence.startswith(f"CHANCERY_{name}: ")
+    assert len(sentence.splitlines()) == 1
+
+
+def test_settings_do_not_print_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_secrets(monkeypatch)
+    with_variables(
+        monkeypatch, POSTGRES_DSN="postgresql://u:hunter2@localhost/d", REDIS_URL="redis://:hunter2@h"
+    )
+    printed = repr(load_settings()) + str(load_settings())
+    assert [word for word in (SECRET, OTHER, "hunter2") if word in printed] == []
+
+
+def test_settings_cannot_be_changed_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_secrets(monkeypatch)
+    settings = load_settings()
+    with pytest.raises(ValueError, match="frozen"):
+        settings.partitions = 3
+
+
+def test_the_home_is_where_the_variable_says_else_here(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    assert home() == folder.resolve()
+    monkeypatch.delenv("CHANCERY_HOME")
+    monkeypatch.chdir(folder)
+    assert home() == folder.resolve() / ".chancery"
+
+
+def test_every_setting_is_on_the_reference_page() -> None:
+    page = (Path(__file__).parent.parent.parent / "docs/reference/configuration.md").read_text()
+    assert [name for name in Settings.model_fields if f"CHANCERY_{name.upper()}`" not in page] == []
