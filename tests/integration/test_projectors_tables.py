@@ -14,15 +14,13 @@ from events.account import EmailVerified, ProfileChanged, RegistrationDiscarded
 from events.fact import Event
 from events.signing_keys import SigningKeyCreated
 from events.streams import SIGNING_KEYS, client_stream
-from eventstore.chain import Head
 from eventstore.facts import RecordedFact
 from eventstore.memory_log import MemoryLog
 from projectors.app import table_projectors
-from projectors.follower import Batch, Follower, read_log_id
+from projectors.follower import Batch, read_log_id
 from projectors.keep_going import OutrunError
 from projectors.metrics import Metrics
 from projectors.projector import Projector
-from projectors.runner import Runner
 from projectors.sessions_v1 import SessionsV1
 from projectors.tables import Tables
 from readmodels.accounts_v1 import account_by_id
@@ -33,6 +31,7 @@ from readmodels.signing_keys_v1 import SigningKey, all_signing_keys
 from readmodels.tables import create_tables
 from runtime.health import Health
 from runtime.postgres import Connection, Postgres
+from tests.support.building import build, cut, new_runner, new_tables, rest_of
 from tests.support.examples import MINUTE, NOON, refreshed
 from tests.support.memory_keys import KeyTopic
 from tests.support.people import account_id_in, client, given_up, registered, revoked, session_of, stream_of
@@ -44,15 +43,6 @@ from tests.support.writers import new_log
 pytest_plugins = ["tests.support.stores"]
 
 WAIT = timedelta(seconds=10).total_seconds()
-
-
-def new_tables(postgres: Postgres, projectors: Sequence[Projector] | None = None) -> Tables:
-    return Tables(postgres, projectors or table_projectors(), Metrics(CollectorRegistry()))
-
-
-def new_runner(log: MemoryLog, keys: KeyTopic, postgres: Postgres, health: Health | None = None) -> Runner:
-    registry = CollectorRegistry()
-    return Runner(log, keys.keyring(), new_tables(postgres), health or Health(), Metrics(registry))
 
 
 async def small_history(scribe: Scribe) -> str:
@@ -199,27 +189,6 @@ def deeds_of(account_id: str) -> list[Event]:
         refreshed(3, NOON + 2 * MINUTE, session.session_id),
         revoked(session),
     ]
-
-
-async def build(log: MemoryLog, keys: KeyTopic, tables: Tables, cuts: list[int]) -> None:
-    """Apply what the tables do not have yet, in batches of these sizes and then the rest."""
-    head = await tables.open(0, await read_log_id(log, 0))
-    for batch in cut(await rest_of(log, keys, head, tables), cuts):
-        await tables.apply(0, batch)
-
-
-async def rest_of(log: MemoryLog, keys: KeyTopic, head: Head, tables: Tables) -> list[Batch]:
-    batch = await Follower(log, keys.keyring(), 0, head, tables.handles).next(wait_seconds=0.01)
-    return [] if batch is None else list(batch.split())
-
-
-def cut(singles: list[Batch], sizes: list[int]) -> list[Batch]:
-    batches = []
-    while singles:
-        size = sizes.pop(0) if sizes else len(singles)
-        part, singles = singles[:size], singles[size:]
-        batches.append(Batch(commits=tuple(b.commits[0] for b in part), head=part[-1].head))
-    return batches
 
 
 async def build_in_steps(log: MemoryLog, keys: KeyTopic, builders: list[Tables], steps: list[Cut]) -> None:

@@ -23,7 +23,7 @@ class Order(BaseModel):
     lines: tuple[dict[str, int], ...] = ()
 
 
-def test_app(failing: Mapping[str, str]) -> FastAPI:
+def app_with(failing: Mapping[str, str]) -> FastAPI:
     app = new_app("test", Vitals(failing=lambda: failing, registry=CollectorRegistry()))
 
     @app.post("/orders")

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from runtime.serving.answers import empty_answer, failure, json_answer, oauth_error, problem
-from tests.support.serving import SECRET, client_of, test_app as app_with
+from tests.support.serving import SECRET, app_with, client_of
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 JSON = {"content-type": "application/json"}

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from runtime.serving.oauth import ClientCredentials, InvalidClientAuthenticationError, form_body
-from tests.support.serving import client_of, test_app as app_with
+from tests.support.serving import app_with, client_of
 
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 

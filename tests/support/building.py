@@ -1,0 +1,47 @@
+"""Builds PostgreSQL's read models from a log in memory, all at once or in steps."""
+
+from collections.abc import Sequence
+
+from prometheus_client import CollectorRegistry
+
+from eventstore.chain import Head
+from eventstore.memory_log import MemoryLog
+from projectors.app import table_projectors
+from projectors.follower import Batch, Follower, read_log_id
+from projectors.metrics import Metrics
+from projectors.projector import Projector
+from projectors.runner import Runner
+from projectors.tables import Tables
+from runtime.health import Health
+from runtime.postgres import Postgres
+from tests.support.memory_keys import KeyTopic
+
+
+def new_tables(postgres: Postgres, projectors: Sequence[Projector] | None = None) -> Tables:
+    return Tables(postgres, projectors or table_projectors(), Metrics(CollectorRegistry()))
+
+
+def new_runner(log: MemoryLog, keys: KeyTopic, postgres: Postgres, health: Health | None = None) -> Runner:
+    registry = CollectorRegistry()
+    return Runner(log, keys.keyring(), new_tables(postgres), health or Health(), Metrics(registry))
+
+
+async def build(log: MemoryLog, keys: KeyTopic, tables: Tables, cuts: list[int]) -> None:
+    """Apply what the tables do not have yet, in batches of these sizes and then the rest."""
+    head = await tables.open(0, await read_log_id(log, 0))
+    for batch in cut(await rest_of(log, keys, head, tables), cuts):
+        await tables.apply(0, batch)
+
+
+async def rest_of(log: MemoryLog, keys: KeyTopic, head: Head, tables: Tables) -> list[Batch]:
+    batch = await Follower(log, keys.keyring(), 0, head, tables.handles).next(wait_seconds=0.01)
+    return [] if batch is None else list(batch.split())
+
+
+def cut(singles: list[Batch], sizes: list[int]) -> list[Batch]:
+    batches = []
+    while singles:
+        size = sizes.pop(0) if sizes else len(singles)
+        part, singles = singles[:size], singles[size:]
+        batches.append(Batch(commits=tuple(b.commits[0] for b in part), head=part[-1].head))
+    return batches
