@@ -26,7 +26,7 @@ async def me(request: Request, person: UsePerson, services: UseServices) -> Resp
         "email_verified": account.email_verified,
         "display_name": account.display_name,
         "created_at": rfc3339(account.created_at),
-        "factors": ["password"],
+        "factors": [],
     }
     return json_answer(200, content, shown).response()
 
