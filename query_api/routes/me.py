@@ -20,7 +20,7 @@ async def me(request: Request, person: UsePerson, services: UseServices) -> Resp
     await services.positions.wait(request, "accounts_v1")
     shown = services.positions.shown("accounts_v1")
     account = await _account(request, person, services)
-    content = {
+    content: dict[str, Any] = {
         "account_id": account.account_id,
         "email": account.email,
         "email_verified": account.email_verified,
