@@ -37,25 +37,28 @@ class EmailAddress:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        if len(text) > MAX_EMAIL_CHARACTERS or "=?" in text:
-            raise InvalidEmail
         try:
-            checked = email_validator.validate_email(
-                text,
-                check_deliverability=False,
-                strict=True,
-                allow_quoted_local=False,
-                allow_domain_literal=False,
-                test_environment=True,
-            )
+            checked = _validated(text)
             local = _folded(checked.local_part)
             domain = idna.encode(checked.domain, uts46=True).decode().lower()
-            email_validator.validate_email(
-                f"{local}@{domain}", check_deliverability=False, test_environment=True
-            )
+            _validated(f"{local}@{domain}")
         except (email_validator.EmailNotValidError, idna.IDNAError, UnicodeError):
             raise InvalidEmail from None
         return cls(stored=text, canonical=f"{local}@{domain}")
+
+
+def _validated(text: str) -> email_validator.ValidatedEmail:
+    """Holds for the canonical form too: what folds to something that is no address is none either."""
+    if len(text) > MAX_EMAIL_CHARACTERS or "=?" in text:
+        raise InvalidEmail
+    return email_validator.validate_email(
+        text,
+        check_deliverability=False,
+        strict=True,
+        allow_quoted_local=False,
+        allow_domain_literal=False,
+        test_environment=True,
+    )
 
 
 def _folded(local: str) -> str:

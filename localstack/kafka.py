@@ -87,11 +87,16 @@ def java() -> Path:
     return Path(spec.origin).parent / "java-runtime" / "bin" / "java"
 
 
-def _format(run_java: tuple[str, ...], properties: Path) -> None:
+def new_cluster_id() -> str:
+    """A random UUID in base64url that does not begin with a dash, which Kafka's tool would take for an option."""
     cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    return new_cluster_id() if cluster_id.startswith("-") else cluster_id
+
+
+def _format(run_java: tuple[str, ...], properties: Path) -> None:
     command = (
         *(*run_java, "kafka.tools.StorageTool", "format"),
-        *("--cluster-id", cluster_id, "--config", str(properties), "--ignore-formatted"),
+        *("--cluster-id", new_cluster_id(), "--config", str(properties), "--ignore-formatted"),
     )
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own command line
     if done.returncode:

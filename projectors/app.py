@@ -10,12 +10,12 @@ from projectors.clients_v1 import ClientsV1
 from projectors.connect import open_keyring, open_log, wait_for_topics
 from projectors.metrics import Metrics
 from projectors.projector import Projector
-from projectors.revocations_v1 import RevocationsV1
 from projectors.revoked_tokens_v1 import RevokedTokensV1
 from projectors.runner import Runner
 from projectors.sessions_v1 import SessionsV1
 from projectors.signing_keys_v1 import SigningKeysV1
 from projectors.tables import Tables
+from projectors.valkey_v1 import ValkeyV1
 from runtime.health import Health
 from runtime.postgres import Postgres
 from runtime.redis import Valkey
@@ -44,7 +44,7 @@ async def run(settings: Settings, health: Health, registry: CollectorRegistry) -
         valkey = Valkey.open(settings.redis_url.get_secret_value(), timeout_seconds=VALKEY_SECONDS)
         opened.push_async_callback(valkey.close)
         tables = Tables(postgres, table_projectors(), metrics)
-        revocations = RevocationsV1(valkey, metrics, partitions=settings.partitions)
+        revocations = ValkeyV1(valkey, metrics, partitions=settings.partitions)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(Runner(tables_log, keyring, tables, health, metrics).run())
             tasks.create_task(Runner(revocations_log, keyring, revocations, health, metrics).run())

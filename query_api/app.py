@@ -13,6 +13,7 @@ from query_api.positions import Positions
 from query_api.routes import forward_auth, introspection, me, metadata
 from query_api.services import Services, Urls
 from query_api.tokens import CannotKnowError, KeySet, TokenChecks, TokenRules
+from readmodels.live_sessions import LiveSessions
 from readmodels.positions import PositionWatch
 from readmodels.revocations import Revocations, RevocationView
 from runtime.clock import utc_now
@@ -37,19 +38,22 @@ async def open_query_api(settings: Settings) -> AsyncIterator[FastAPI]:
         stack.push_async_callback(postgres.close)
         valkey = Valkey.open(settings.redis_url.get_secret_value(), timeout_seconds=VALKEY_SECONDS)
         stack.push_async_callback(valkey.close)
+        stale = timedelta(seconds=settings.revocation_stale_seconds)
         watch = PositionWatch(postgres)
         key_set = KeySet(postgres)
         revocations = Revocations(
             RevocationView(valkey, partitions=settings.partitions),
             postgres,
             partitions=settings.partitions,
-            stale=timedelta(seconds=settings.revocation_stale_seconds),
+            stale=stale,
         )
+        sessions = LiveSessions(valkey, postgres, revocations, partitions=settings.partitions, stale=stale)
         health = Health()
         health.set("keys", "the signing keys were not read yet")
         for loop in (watch.run(), _look(key_set, revocations, health)):
             stack.push_async_callback(_stop, asyncio.create_task(loop))
-        yield _app(_services(settings, postgres, watch, key_set, revocations), health)
+        tokens = _checks(settings, key_set, revocations, sessions)
+        yield _app(_services(settings, postgres, watch, key_set, tokens), health)
 
 
 def _app(services: Services, health: Health) -> FastAPI:
@@ -62,16 +66,17 @@ def _app(services: Services, health: Health) -> FastAPI:
     return app
 
 
-def _services(
-    settings: Settings,
-    postgres: Postgres,
-    watch: PositionWatch,
-    key_set: KeySet,
-    revocations: Revocations,
-) -> Services:
+def _checks(
+    settings: Settings, key_set: KeySet, revocations: Revocations, sessions: LiveSessions
+) -> TokenChecks:
     rules = TokenRules(issuer=settings.issuer, audience=settings.audience)
     refresh_key = derive_keys(secret_bytes(settings.secret_key)).refresh_key
-    tokens = TokenChecks(key_set, revocations, postgres, utc_now, rules, refresh_key)
+    return TokenChecks(key_set, revocations, sessions, utc_now, rules, refresh_key)
+
+
+def _services(
+    settings: Settings, postgres: Postgres, watch: PositionWatch, key_set: KeySet, tokens: TokenChecks
+) -> Services:
     return Services(
         postgres=postgres,
         positions=Positions(watch, settings.partitions),

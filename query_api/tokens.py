@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from readmodels.live_sessions import LiveSession, LiveSessions
 from readmodels.revocations import Revocations
-from readmodels.sessions_v1 import Session, session_by_id
 from readmodels.signing_keys_v1 import SigningKey, all_signing_keys
 from runtime.access_token import Claims, VerificationKey, verification_key, verify_access_token
 from runtime.clock import Clock
@@ -46,14 +46,14 @@ class TokenChecks:
         self,
         key_set: KeySet,
         revocations: Revocations,
-        postgres: Postgres,
+        sessions: LiveSessions,
         clock: Clock,
         rules: TokenRules,
         refresh_key: bytes,
     ) -> None:
         self._key_set = key_set
         self._revocations = revocations
-        self._postgres = postgres
+        self._sessions = sessions
         self._clock = clock
         self._refresh_key = refresh_key
         self.rules = rules
@@ -74,17 +74,19 @@ class TokenChecks:
         return {"active": False} if claims is None else _access_members(claims)
 
     async def _introspect_refresh(self, token: RefreshToken, ask: Ask) -> dict[str, Any]:
-        session = await session_by_id(self._postgres, token.session_id)
+        find = self._sessions.find if ask == "first" else self._sessions.find_in_tables
+        session = await find(token.session_id)
+        if session == "unknown":
+            raise CannotKnowError
         is_current = (
-            session is not None
+            isinstance(session, LiveSession)
             and session.account_id == token.account_id
             and session.generation == token.generation
-            and session.is_live(self._clock())
+            and self._clock() < session.refresh_expires_at
         )
-        if session is None or not is_current:
+        if not isinstance(session, LiveSession) or not is_current:
             return {"active": False}
-        is_live = await self._is_live(session.session_id, session.session_id, ask)
-        return self._refresh_members(session) if is_live else {"active": False}
+        return _refresh_members(session, self.rules)
 
     async def _is_live(self, session_id: str | None, token_id: str, ask: Ask) -> bool:
         revocations = self._revocations
@@ -94,21 +96,22 @@ class TokenChecks:
             raise CannotKnowError
         return answer == "live"
 
-    def _refresh_members(self, session: Session) -> dict[str, Any]:
-        return {
-            "active": True,
-            "sub": session.account_id,
-            "sid": session.session_id,
-            "client_id": session.client_id,
-            "scope": session.scope,
-            "exp": int(min(session.idle_expires_at, session.expires_at).timestamp()),
-            "iat": int(session.last_seen_at.timestamp()),
-            "iss": self.rules.issuer,
-            "aud": self.rules.audience,
-            "token_type": "refresh_token",
-            "acr": session.acr,
-            "amr": list(session.amr),
-        }
+
+def _refresh_members(session: LiveSession, rules: TokenRules) -> dict[str, Any]:
+    return {
+        "active": True,
+        "sub": session.account_id,
+        "sid": session.session_id,
+        "client_id": session.client_id,
+        "scope": session.scope,
+        "exp": int(session.refresh_expires_at.timestamp()),
+        "iat": int(session.refreshed_at.timestamp()),
+        "iss": rules.issuer,
+        "aud": rules.audience,
+        "token_type": "refresh_token",
+        "acr": session.acr,
+        "amr": list(session.amr),
+    }
 
 
 def _access_members(claims: Claims) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from readmodels import revocation_keys as keys
+from readmodels import valkey_keys as keys
 from readmodels.revoked_tokens_v1 import TokenIds, Verdict, table_verdicts
 from runtime.postgres import Postgres, PostgresRejectedError, PostgresUnavailableError
 from runtime.redis import Valkey, ValkeyUnavailableError

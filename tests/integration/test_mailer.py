@@ -24,8 +24,6 @@ from tests.support.scribe import Scribe
 from tests.support.tasks import eventually, running
 from tests.support.writers import new_log
 
-pytest_plugins = ["tests.support.stores"]
-
 CODE_KEY = b"a key for codes"
 FROM = "Chancery <no-reply@chancery.localhost>"
 

@@ -32,8 +32,6 @@ from tests.support.people import account_id_in, registered, revoked, session_of,
 from tests.support.scribe import Scribe
 from tests.support.tasks import eventually, running
 
-pytest_plugins = ["tests.support.stores"]
-
 PARTITIONS = 4
 
 
@@ -94,7 +92,7 @@ async def test_what_is_acknowledged_is_soon_seen_and_a_revocation_soon_refused(
     seen, refused = [], []
     loop = asyncio.get_running_loop()
     async with running(app.run(live.settings, health, CollectorRegistry()), watch.run()):
-        await eventually(lambda: is_ready(health, "revocations_v1-3"), within_seconds=30)
+        await eventually(lambda: is_ready(health, "valkey_v1-3"), within_seconds=30)
         for number in range(20):
             account_id = account_id_in(number % PARTITIONS)
             session = session_of(account_id, at=datetime.now(UTC))

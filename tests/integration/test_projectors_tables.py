@@ -40,8 +40,6 @@ from tests.support.table_dump import dump, empty
 from tests.support.tasks import eventually, running
 from tests.support.writers import new_log
 
-pytest_plugins = ["tests.support.stores"]
-
 WAIT = timedelta(seconds=10).total_seconds()
 
 

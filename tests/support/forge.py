@@ -76,7 +76,7 @@ class Mint:
         return {KID: self.key}
 
     def signature(self, signed: bytes, *, high: bool = False) -> bytes:
-        """r and s over `signed`, s in the lower half of its range or in the upper one."""
+        """R and s over `signed`, s in the lower half of its range or in the upper one."""
         private = serialization.load_pem_private_key(self.private_pem.encode(), None)
         assert isinstance(private, ec.EllipticCurvePrivateKey)
         r, s = decode_dss_signature(private.sign(signed, ec.ECDSA(hashes.SHA256())))

@@ -29,6 +29,7 @@ class Silent(MemoryLog):
     """A broker that knows its end and hands out nothing."""
 
     async def read(self, partition: int, offset: int, *, wait_seconds: float) -> Sequence[Record]:
+        assert (partition, offset) == (0, 0)
         assert wait_seconds > 0
         return ()
 

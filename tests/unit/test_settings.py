@@ -144,7 +144,7 @@ def test_settings_cannot_be_changed_later(monkeypatch: pytest.MonkeyPatch) -> No
     with_secrets(monkeypatch)
     settings = load_settings()
     with pytest.raises(ValueError, match="frozen"):
-        settings.partitions = 3
+        settings.partitions = 3  # type: ignore[misc]  # what is tested
 
 
 def test_the_home_is_where_the_variable_says_else_here(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:

@@ -11,10 +11,10 @@ from events.streams import client_stream
 from eventstore.memory_log import MemoryLog
 from projectors.app import table_projectors
 from projectors.metrics import Metrics
-from projectors.revocations_v1 import RevocationsV1
 from projectors.runner import Runner
 from projectors.tables import Tables
-from readmodels import revocation_keys as keys_of
+from projectors.valkey_v1 import ValkeyV1
+from readmodels import valkey_keys as keys_of
 from readmodels.revocations import Revocations, RevocationView
 from readmodels.revoked_tokens_v1 import TokenIds, Verdict
 from runtime.health import Health
@@ -27,8 +27,6 @@ from tests.support.stores import Verdicts
 from tests.support.tasks import eventually, running
 from tests.support.writers import new_log
 
-pytest_plugins = ["tests.support.stores"]
-
 PARTITIONS = 2
 STALE = timedelta(seconds=1)
 ENOUGH = timedelta(seconds=60)
@@ -36,7 +34,7 @@ ENOUGH = timedelta(seconds=60)
 
 def valkey_runner(log: MemoryLog, keys: KeyTopic, valkey: Valkey, health: Health | None = None) -> Runner:
     metrics = Metrics(CollectorRegistry())
-    sink = RevocationsV1(valkey, metrics, partitions=PARTITIONS)
+    sink = ValkeyV1(valkey, metrics, partitions=PARTITIONS)
     return Runner(log, keys.keyring(), sink, health or Health(), metrics)
 
 

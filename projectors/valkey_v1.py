@@ -1,21 +1,23 @@
-"""Valkey as a sink: which sessions and client tokens were revoked lately.
+"""Valkey as a sink: which sessions live, and which sessions and client tokens were revoked lately.
 
 An empty, older or foreign Valkey is built again from the log's beginning. Meanwhile it has no freshness mark,
 so nobody believes it.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Literal
 
-from events.account import SessionRevoked
+from events.account import SessionRefreshed, SessionRevoked, SessionStarted
 from events.client import ClientTokenRevoked
 from eventstore.chain import Head
 from eventstore.facts import RecordedFact
 from projectors.follower import Batch
 from projectors.keep_going import OutrunError
 from projectors.metrics import Metrics
-from readmodels import revocation_keys as keys
+from readmodels import valkey_keys as keys
 from runtime.redis import Valkey, ValkeyUnavailableError
 
 _LEAST_LIFE_MS = int((keys.LONGEST_ACCESS_TOKEN + keys.LEEWAY).total_seconds() * 1000)
@@ -32,9 +34,19 @@ class Revocation:
     until: datetime
 
 
-class RevocationsV1:
-    name = "revocations_v1"
-    handles = frozenset({SessionRevoked, ClientTokenRevoked})
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionStep:
+    """What a fact does to a live session: `fields` are the hash's members that it sets."""
+
+    key: str
+    verb: Literal["start", "refresh", "end"]
+    deadline: datetime
+    fields: Mapping[str, str | int]
+
+
+class ValkeyV1:
+    name = "valkey_v1"
+    handles = frozenset({SessionStarted, SessionRefreshed, SessionRevoked, ClientTokenRevoked})
 
     def __init__(self, valkey: Valkey, metrics: Metrics, *, partitions: int) -> None:
         self._valkey = valkey
@@ -66,15 +78,21 @@ class RevocationsV1:
         known, head = self._known[partition], batch.head
         facts = [fact for commit in batch.commits for fact in commit.facts]
         revocations = list(_revocations(facts))
+        steps = list(_session_steps(facts, self._log_id))
         applied = await self._apply(
-            [keys.LOG, self._checkpoints[partition], keys.STREAM, *(one.key for one in revocations)],
+            [
+                *(keys.LOG, self._checkpoints[partition], keys.STREAM),
+                *(one.key for one in revocations),
+                *(one.key for one in steps),
+            ],
             [
                 self._log_id,
                 *(known.seq, known.hash, known.next_offset),
                 *(head.seq, head.hash, head.next_offset),
                 _LEAST_LIFE_MS if partition in self._fresh else 0,
-                keys.STREAM_ENTRIES,
+                *(keys.STREAM_ENTRIES, len(revocations)),
                 *(value for one in revocations for value in _values(one)),
+                *(value for one in steps for value in _step_values(one)),
             ],
         )
         if not applied:
@@ -132,6 +150,51 @@ def _revocations(facts: list[RecordedFact]) -> Iterator[Revocation]:
                     position=position,
                     until=expires_at + keys.LEEWAY,
                 )
+
+
+def _session_steps(facts: list[RecordedFact], log_id: str) -> Iterator[SessionStep]:
+    for fact in facts:
+        match fact.event:
+            case SessionStarted() as event:
+                yield SessionStep(
+                    key=keys.live_session(log_id, event.session_id),
+                    verb="start",
+                    deadline=event.idle_expires_at,
+                    fields=_started_fields(fact, event),
+                )
+            case SessionRefreshed() as event:
+                yield SessionStep(
+                    key=keys.live_session(log_id, event.session_id),
+                    verb="refresh",
+                    deadline=event.idle_expires_at,
+                    fields={
+                        "generation": event.generation,
+                        "seen_ms": _milliseconds(event.refreshed_at),
+                        "idle_ms": _milliseconds(event.idle_expires_at),
+                    },
+                )
+            case SessionRevoked(session_id=session_id):
+                key = keys.live_session(log_id, session_id)
+                yield SessionStep(key=key, verb="end", deadline=fact.at, fields={})
+
+
+def _started_fields(fact: RecordedFact, event: SessionStarted) -> Mapping[str, str | int]:
+    return {
+        "account_id": fact.stream.removeprefix("account-"),
+        "client_id": event.client_id,
+        "scope": event.scope,
+        "amr": " ".join(event.amr),
+        "acr": event.acr,
+        "generation": 1,
+        "seen_ms": _milliseconds(event.started_at),
+        "idle_ms": _milliseconds(event.idle_expires_at),
+        "expires_ms": _milliseconds(event.expires_at),
+    }
+
+
+def _step_values(step: SessionStep) -> tuple[str | int, ...]:
+    flat = [str(part) for field in step.fields.items() for part in field]
+    return (step.verb, _milliseconds(step.deadline), json.dumps(flat))
 
 
 def _values(revocation: Revocation) -> tuple[str | int, ...]:

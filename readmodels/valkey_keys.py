@@ -1,4 +1,4 @@
-"""Where revocations live in Valkey, and the scripts that write and read them.
+"""Where sessions and revocations live in Valkey, and the scripts that write and read them.
 
 Law: a partition's freshness mark says that everything the log held at that time of the store was applied.
 Everything is written by one script together with its checkpoint, so the store is whole at any moment, also
@@ -15,6 +15,7 @@ FRESH = PREFIX + "fresh"
 STREAM = PREFIX + "revocations"
 """For consumers that hold revocations in memory: one entry each."""
 STREAM_ENTRIES = 100_000
+SESSIONS = PREFIX + "session:"
 
 LEEWAY = timedelta(seconds=60)
 LONGEST_ACCESS_TOKEN = timedelta(seconds=3600)
@@ -29,8 +30,13 @@ def revoked_jti(jti: str) -> str:
     return f"{PREFIX}revoked:jti:{jti}"
 
 
+def live_session(log_id: str, session_id: str) -> str:
+    """Hash of a session that lives. It bears the log's id, so that no other log's session is ever found."""
+    return f"{SESSIONS}{log_id}:{session_id}"
+
+
 def checkpoint(partition: int) -> str:
-    return f"{PREFIX}checkpoint:revocations_v1:{partition}"
+    return f"{PREFIX}checkpoint:valkey_v1:{partition}"
 
 
 _HELPERS = """
@@ -65,16 +71,18 @@ return found
 APPLY = (
     _HELPERS
     + """
--- KEYS: log, checkpoint, stream, revoked keys…
--- ARGV: log id, expected seq, hash, next offset; new seq, hash, next offset; least life in ms, stream length;
---       then for each revoked key: kind, id, position, deadline in ms
+-- KEYS: log, checkpoint, stream, revoked keys…, session keys…
+-- ARGV: log id, expected seq, hash, next offset; new seq, hash, next offset; least life in ms, stream length,
+--       number of revoked keys; then for each revoked key: kind, id, position, deadline in ms;
+--       then for each session key, in the order of the facts: verb, deadline in ms, JSON list of names and values
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 local found = redis.call('HMGET', KEYS[2], 'seq', 'hash', 'next_offset')
 if (found[1] or '-1') ~= ARGV[2] or (found[2] or '') ~= ARGV[3] or (found[3] or '0') ~= ARGV[4] then return 0 end
 local now = now_ms()
 local least = tonumber(ARGV[8])
-for number = 4, #KEYS do
-  local at = 10 + (number - 4) * 4
+local revoked = tonumber(ARGV[10])
+for number = 4, 3 + revoked do
+  local at = 11 + (number - 4) * 4
   local deadline = tonumber(ARGV[at + 3])
   if least > 0 then deadline = math.max(deadline, now + least) end
   if deadline > now then
@@ -82,6 +90,17 @@ for number = 4, #KEYS do
     redis.call('SET', KEYS[number], ARGV[at + 2], 'PXAT', text)
     redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[9], '*',
       'kind', ARGV[at], 'id', ARGV[at + 1], 'position', ARGV[at + 2], 'until_ms', text)
+  end
+end
+for number = 4 + revoked, #KEYS do
+  local at = 11 + revoked * 4 + (number - 4 - revoked) * 3
+  local key, verb, deadline, fields = KEYS[number], ARGV[at], tonumber(ARGV[at + 1]), cjson.decode(ARGV[at + 2])
+  if verb == 'end' or deadline <= now then
+    redis.call('DEL', key)
+  elseif verb == 'start' or redis.call('EXISTS', key) == 1 then
+    redis.call('HSET', key, unpack(fields))
+    local latest = math.min(deadline, tonumber(redis.call('HGET', key, 'expires_ms')))
+    redis.call('PEXPIREAT', key, string.format('%.0f', latest))
   end
 end
 redis.call('HSET', KEYS[2], 'seq', ARGV[5], 'hash', ARGV[6], 'next_offset', ARGV[7])
@@ -105,8 +124,22 @@ end
 return marked
 """
 
+_AGE = """
+local function age_of_oldest_mark(marks, partitions)
+  local now = now_ms()
+  local age = 0
+  for partition = 0, partitions - 1 do
+    local mark = redis.call('HGET', marks, partition)
+    if not mark or tonumber(mark) > now then return -1 end
+    age = math.max(age, now - mark)
+  end
+  return age
+end
+"""
+
 CHECK = (
     _HELPERS
+    + _AGE
     + """
 -- KEYS: fresh, then two keys for each token   ARGV: partitions
 -- The age in ms of the oldest mark (-1: one is missing or lies in the future), and a 1 or 0 for each token.
@@ -114,13 +147,18 @@ local flags = {}
 for number = 2, #KEYS, 2 do
   flags[#flags + 1] = redis.call('EXISTS', KEYS[number], KEYS[number + 1]) > 0 and '1' or '0'
 end
-local now = now_ms()
-local age = 0
-for partition = 0, ARGV[1] - 1 do
-  local mark = redis.call('HGET', KEYS[1], partition)
-  if not mark or tonumber(mark) > now then age = -1 break end
-  age = math.max(age, now - mark)
-end
-return {age, table.concat(flags)}
+return {age_of_oldest_mark(KEYS[1], ARGV[1]), table.concat(flags)}
+"""
+)
+
+FIND_SESSION = (
+    _HELPERS
+    + _AGE
+    + """
+-- KEYS: fresh, log   ARGV: partitions, session id, the prefix of session keys
+-- The age as above, and the session's names and values, none if it does not live.
+local log = redis.call('GET', KEYS[2]) or ''
+local found = redis.call('HGETALL', ARGV[3] .. log .. ':' .. ARGV[2])
+return {age_of_oldest_mark(KEYS[1], ARGV[1]), found}
 """
 )
