@@ -1,0 +1,145 @@
+"""Stores that hang: what can still be proven is answered, what cannot is 503, and all of it heals by itself."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+
+import httpx
+import pytest
+
+from localstack.ports import LOOPBACK, free_port_variables
+from tests.e2e.conftest import until_ready
+from tests.support.broker import Broker
+from tests.support.chancery import PASSWORD, Chancery, Person, new_email, problem_code
+from tests.support.command_line import ended, start
+from tests.support.gate import Gate, gate_before
+from tests.support.tasks import eventually
+
+INTROSPECT = ("POST", "/oauth/introspect")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gated:
+    """The same platform, asked through a query process that reaches its stores through gates."""
+
+    chancery: Chancery
+    postgres: Gate
+    valkey: Gate
+
+    async def is_unknown(self, person: Person) -> bool:
+        answer = await self.introspect(person)
+        assert answer.status_code in (200, 503), answer.text
+        return answer.status_code == 503
+
+    async def introspect(self, person: Person, kind: str = "access_token") -> httpx.Response:
+        data = {"token": person.tokens[kind]}
+        return await self.chancery.query(*INTROSPECT, auth=self.chancery.basic, data=data)
+
+
+@pytest.fixture
+async def gated(chancery: Chancery) -> AsyncIterator[Gated]:
+    port = free_port_variables()["CHANCERY_QUERY_PORT"]
+    url = f"http://{LOOPBACK}:{port}"
+    async with contextlib.AsyncExitStack() as gates:
+        postgres = await gates.enter_async_context(gate_before(chancery.settings["CHANCERY_POSTGRES_DSN"]))
+        valkey = await gates.enter_async_context(gate_before(chancery.settings["CHANCERY_REDIS_URL"]))
+        own = {
+            "CHANCERY_QUERY_PORT": port,
+            "CHANCERY_POSTGRES_DSN": postgres.url(chancery.settings["CHANCERY_POSTGRES_DSN"]),
+            "CHANCERY_REDIS_URL": valkey.url(chancery.settings["CHANCERY_REDIS_URL"]),
+        }
+        process = await start("serve", "query", settings={**chancery.settings, **own})
+        try:
+            await until_ready(chancery.http, url)
+            yield Gated(chancery=replace(chancery, query_url=url), postgres=postgres, valkey=valkey)
+        finally:
+            process.terminate()
+            assert (await ended(process)).code == 0
+
+
+async def test_one_store_that_hangs_changes_no_verdict(gated: Gated) -> None:
+    chancery = gated.chancery
+    person, gone = await chancery.new_person(), await chancery.new_person()
+    assert (await chancery.command("DELETE", "/v1/sessions", headers=gone.bearer)).status_code == 204
+    await chancery.until_inactive(gone.tokens["access_token"])
+    gated.valkey.shut()
+    for kind in ("access_token", "refresh_token"):
+        live, dead = await gated.introspect(person, kind), await gated.introspect(gone, kind)
+        assert (live.status_code, live.json()["active"]) == (200, True), live.text
+        assert (dead.status_code, dead.json()) == (200, {"active": False})
+    gated.valkey.open()
+    await until_ready(chancery.http, chancery.query_url)
+    gated.postgres.shut()
+    await eventually(lambda: lets_in(chancery, person), within_seconds=10)
+    assert not await lets_in(chancery, gone)
+
+
+async def lets_in(chancery: Chancery, person: Person) -> bool:
+    """Forward-auth asks no tables as long as Valkey can tell; Valkey is avoided for a moment after it hung."""
+    answer = await chancery.query("GET", "/v1/forward-auth", headers=person.bearer)
+    assert answer.status_code in (200, 401, 503), answer.text
+    return answer.status_code == 200
+
+
+async def test_abuse_k5_without_any_store_nothing_is_called_active_and_then_it_heals(gated: Gated) -> None:
+    chancery = gated.chancery
+    person = await chancery.new_person()
+    gated.valkey.shut()
+    gated.postgres.shut()
+    await eventually(lambda: gated.is_unknown(person), within_seconds=15)
+    unknown = await gated.introspect(person)
+    assert unknown.json()["error"] == "temporarily_unavailable"
+    assert unknown.headers["retry-after"] == "1"
+    assert (await gated.introspect(person, "refresh_token")).status_code == 503
+    began = time.monotonic()
+    asked = await chancery.query("GET", "/v1/forward-auth", headers=person.bearer)
+    assert (asked.status_code, problem_code(asked)) == (503, "revocations-unknown")
+    assert time.monotonic() - began < 2
+    assert (await chancery.query("GET", "/v1/me", headers=person.bearer)).status_code == 503
+    forged = await chancery.query("GET", "/v1/forward-auth", headers={"authorization": "Bearer x.y.z"})
+    assert forged.status_code == 401
+    await eventually(lambda: has_failing(chancery, "postgres"), within_seconds=15)
+    gated.valkey.open()
+    gated.postgres.open()
+    await until_ready(chancery.http, chancery.query_url)
+    assert (await gated.introspect(person)).json()["active"] is True
+    assert (await chancery.query("GET", "/v1/me", headers=person.bearer)).status_code == 200
+
+
+async def has_failing(chancery: Chancery, part: str) -> bool:
+    answer = await chancery.query("GET", "/health/ready")
+    return answer.status_code == 503 and part in answer.json()["failing"]
+
+
+async def test_a_log_that_hangs_takes_no_write_and_doubles_none_when_it_is_repeated(
+    chancery: Chancery,
+) -> None:
+    broker = Broker(chancery.home, chancery.settings["CHANCERY_KAFKA_BOOTSTRAP"])
+    person = await chancery.new_person()
+    email, key = new_email(), {"idempotency-key": f"once-{new_email()}"}
+    body = {"email": email, "password": PASSWORD}
+    async with broker.hanging():
+        answers = await asyncio.gather(
+            chancery.command("POST", "/v1/accounts", json=body, headers=key),
+            chancery.refresh(person.tokens["refresh_token"]),
+            chancery.command("DELETE", "/v1/sessions", headers=person.bearer),
+        )
+        assert [answer.status_code for answer in answers] == [503, 503, 503]
+        assert all(answer.headers["retry-after"] == "1" for answer in answers)
+        assert answers[1].json()["error"] == "temporarily_unavailable"
+        assert problem_code(answers[2]) in ("unavailable", "outcome-unknown")
+        await eventually(lambda: is_without_log(chancery), within_seconds=15)
+        assert (await chancery.introspect(person.tokens["access_token"]))["active"] is True
+    await until_ready(chancery.http, chancery.command_url)
+    repeated = await chancery.command("POST", "/v1/accounts", json=body, headers=key)
+    assert repeated.status_code == 202
+    assert (await chancery.verify(email, await chancery.code_for(email))).status_code == 200
+    assert len(await chancery.mails_to(email)) == 1
+    await until_ready(chancery.http, chancery.query_url)
+
+
+async def is_without_log(chancery: Chancery) -> bool:
+    answer = await chancery.command("GET", "/health/ready")
+    return answer.status_code == 503 and "log" in answer.json()["failing"]
