@@ -100,7 +100,7 @@ def _services(settings: Settings, writer: Writer, keyring: Keyring, passwords: P
         failures=settings.limit_sign_in_failures, duration=timedelta(seconds=settings.limit_lock_out_seconds)
     )
     executor = Executor(writer, keys.request_key)
-    tokens = Tokens(writer, keys, _token_policy(settings))
+    tokens = Tokens(writer, keys, _token_policy(settings), utc_now)
     callers = Callers(writer, tokens, utc_now)
     return Services(
         callers=callers,

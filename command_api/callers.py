@@ -14,8 +14,8 @@ from domain.client import Client, Registered
 from domain.refusals import InvalidClient
 from events.streams import client_stream, is_id
 from eventstore.commit import Actor
-from eventstore.writer import Writer
-from runtime.access_token import Claims, verify_access_token, verify_signature
+from eventstore.writer import Draft, Origin, Writer
+from runtime.access_token import Claims, verify_access_token
 from runtime.clock import Clock
 from runtime.encoding import base64url
 from runtime.serving.answers import AnswerError, problem
@@ -50,25 +50,31 @@ class Callers:
         if token is None:
             title = "Send one access token as `Authorization: Bearer`."
             raise AnswerError(problem(401, "missing-token", title, headers={"www-authenticate": "Bearer"}))
-        claims = verify_access_token(
-            token, self._tokens.verification_keys(), issuer=self._tokens.policy.issuer, at=self._clock()
-        )
+        claims = self.claims(token)
         if claims is None or claims.session_id is None or self._tokens.policy.audience not in claims.audience:
             raise AnswerError(
                 problem(401, "invalid-token", "The access token is not valid.", headers=BEARER_CHALLENGE)
             )
         return Person(account_id=claims.subject, session_id=claims.session_id)
 
-    def signed_claims(self, token: str) -> Claims | None:
-        """What a token that was signed here says, even if it is expired."""
-        return verify_signature(token, self._tokens.verification_keys(), issuer=self._tokens.policy.issuer)
+    def claims(self, token: str) -> Claims | None:
+        """What an access token says that was signed here and is not expired."""
+        return verify_access_token(
+            token, self._tokens.verification_keys(), issuer=self._tokens.policy.issuer, at=self._clock()
+        )
 
-    def client_state(self, client_id: str) -> Client | None:
-        """The client as this process last saw it, None for what cannot be a client id."""
-        if not is_id(client_id):
-            return None
-        state: Client = self._writer.state(client_stream(client_id))
-        return state
+    async def require_client(self, credentials: ClientCredentials) -> None:
+        """Return if the secret is the client's, by the log's newest state; InvalidClient otherwise."""
+        if not is_id(credentials.client_id):
+            raise InvalidClient
+        stream = client_stream(credentials.client_id)
+
+        def check(draft: Draft) -> None:
+            if not _proves(draft.state(stream), credentials):
+                raise InvalidClient
+
+        origin = Origin(actor=Actor(kind="client", id=credentials.client_id))
+        await self._writer.transact(stream, check, origin)
 
 
 def acting_as(call: Call, person: Person) -> Call:
@@ -76,7 +82,7 @@ def acting_as(call: Call, person: Person) -> Call:
     return replace(call, actor=Actor(kind="account", id=person.account_id))
 
 
-def proves(client: Client | None, credentials: ClientCredentials) -> bool:
+def _proves(client: Client, credentials: ClientCredentials) -> bool:
     """Whether the secret is the client's. The same work for a client that does not exist."""
     digest = base64url(hashlib.sha256(credentials.secret.encode()).digest())
     stored = client.secret_digest if isinstance(client, Registered) else "unknown"

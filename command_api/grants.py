@@ -6,7 +6,7 @@ from dataclasses import replace
 from fastapi import Request
 
 from command_api.answers import position_header, refusal_answer
-from command_api.callers import PUBLIC_CLIENT, Callers, proves, read_client_credentials
+from command_api.callers import PUBLIC_CLIENT, Callers, read_client_credentials
 from command_api.calls import Call
 from command_api.executor import Executor
 from command_api.tokens import Tokens
@@ -16,7 +16,7 @@ from domain.client import Registered
 from domain.refusals import InvalidClient, InvalidGrant, InvalidScope
 from domain.values import parse_scope
 from events.account import RefreshReused
-from events.streams import account_stream, client_stream, is_id
+from events.streams import account_stream, client_stream
 from eventstore.commit import Actor
 from eventstore.writer import Draft
 from runtime.refresh_token import RefreshToken
@@ -80,29 +80,30 @@ class Grants:
         assert isinstance(state, Active)
         rotated = state.sessions[token.session_id]
         granted = " ".join(scope) if scope else rotated.scope
-        content = self._tokens.for_session(rotated, token.account_id, granted, draft.position, draft.at)
+        content = self._tokens.for_session(rotated, token.account_id, granted, draft.position)
         return json_answer(200, content, position_header(draft.position))
 
     async def _client_credentials(self, request: Request, call: Call, form: Mapping[str, str]) -> HttpAnswer:
+        """The secret is checked on every presentation, before anything that was kept could be answered."""
         credentials = read_client_credentials(request, form)
-        if credentials is None or not is_id(credentials.client_id):
+        if credentials is None or form.get("client_id", credentials.client_id) != credentials.client_id:
             raise InvalidClient
-        if form.get("client_id", credentials.client_id) != credentials.client_id:
-            raise InvalidClient
+        await self._callers.require_client(credentials)
         scope = parse_scope(form["scope"]) if "scope" in form else None
         return await self._executor.run(
-            call, client_stream(credentials.client_id), lambda draft: self._issue(draft, credentials, scope)
+            replace(call, actor=Actor(kind="client", id=credentials.client_id)),
+            client_stream(credentials.client_id),
+            lambda draft: self._issue(draft, credentials, scope),
         )
 
     def _issue(
         self, draft: Draft, credentials: ClientCredentials, scope: tuple[str, ...] | None
     ) -> HttpAnswer:
         client = draft.state(client_stream(credentials.client_id))
-        if not proves(client, credentials):
+        if not isinstance(client, Registered):
             raise InvalidClient
-        assert isinstance(client, Registered)
         granted = client.scopes if scope is None else scope
         if not set(granted) <= set(client.scopes):
             raise InvalidScope
-        content = self._tokens.for_client(client, granted, draft.position, draft.at)
+        content = self._tokens.for_client(client, granted, draft.position)
         return json_answer(200, content, position_header(draft.position))

@@ -134,7 +134,7 @@ class SignInDecision:
         state = draft.state(stream)
         assert isinstance(state, Active)
         session = state.sessions[self.session.session_id]
-        content = self.tokens.for_session(session, account_id, session.scope, draft.position, draft.at)
+        content = self.tokens.for_session(session, account_id, session.scope, draft.position)
         return json_answer(201, content, position_header(draft.position))
 
     def _require(self, present: Basis) -> None:

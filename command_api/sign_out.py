@@ -12,7 +12,6 @@ from command_api.callers import (
     Callers,
     Person,
     acting_as,
-    proves,
     read_client_credentials,
 )
 from command_api.calls import Call
@@ -65,26 +64,28 @@ class SignOut:
     async def revoke_token(self, request: Request, call: Call, form: Mapping[str, str]) -> HttpAnswer:
         if "token" not in form:
             return oauth_error(400, "invalid_request", "token is missing.")
-        client_id = self._calling_client(request, form)
+        client_id = await self._calling_client(request, form)
         refresh = self._tokens.parse_refresh(form["token"])
-        claims = None if refresh else self._callers.signed_claims(form["token"])
+        claims = None if refresh else self._callers.claims(form["token"])
+        owner = PUBLIC_CLIENT if claims is None else claims.client_id
+        if (refresh or claims) and client_id != owner:
+            raise InvalidClient
         if refresh is not None:
             return await self._revoke_session(call, refresh.account_id, refresh.session_id)
         if claims is None:
             return json_answer(200, {})
         if claims.session_id is not None:
             return await self._revoke_session(call, claims.subject, claims.session_id)
-        if client_id != claims.client_id:
-            raise InvalidClient
         return await self._revoke_client_token(call, claims)
 
-    def _calling_client(self, request: Request, form: Mapping[str, str]) -> str:
+    async def _calling_client(self, request: Request, form: Mapping[str, str]) -> str:
         """The client whose secret came with the request; the public one if none came."""
         credentials = read_client_credentials(request, form)
+        if credentials is None and form.get("client_id", PUBLIC_CLIENT) != PUBLIC_CLIENT:
+            raise InvalidClient
         if credentials is None:
             return PUBLIC_CLIENT
-        if not proves(self._callers.client_state(credentials.client_id), credentials):
-            raise InvalidClient
+        await self._callers.require_client(credentials)
         return credentials.client_id
 
     async def _revoke_session(self, call: Call, account_id: str, session_id: str) -> HttpAnswer:

@@ -17,7 +17,7 @@ from domain.account_commands import (
     RequestVerification,
     VerifyEmail,
 )
-from domain.identifier import Claim, Identifier, PresentCode, RenewChallenge, Reserve
+from domain.identifier import Claim, Identifier, PresentCode, RenewChallenges, Reserve
 from domain.refusals import EmailTaken, InvalidCode
 from domain.values import EmailAddress, parse_display_name, parse_password
 from events.account import DiscardCause, SignUpPolicy
@@ -100,9 +100,9 @@ class SignUp:
 
     async def resend(self, call: Call, email: str) -> HttpAnswer:
         identifier = self.identifier_of(EmailAddress.parse(email).canonical)
-        challenge_id = new_id()
+        challenge_ids = tuple(new_id() for _ in range(self._rules.pending_registrations))
         return await self._executor.run(
-            call, identifier, lambda draft: self._resend(draft, identifier, challenge_id)
+            call, identifier, lambda draft: self._resend(draft, identifier, challenge_ids)
         )
 
     def _register_open(self, draft: Draft, registration: _Registration) -> HttpAnswer:
@@ -167,12 +167,12 @@ class SignUp:
         content = {"account_id": proven.account_id, "position": str(draft.position)}
         return json_answer(200, content, position_header(draft.position))
 
-    def _resend(self, draft: Draft, identifier: str, challenge_id: str) -> HttpAnswer:
+    def _resend(self, draft: Draft, identifier: str, challenge_ids: tuple[str, ...]) -> HttpAnswer:
         expires_at = draft.at + self._rules.code_lifetime
-        renew = RenewChallenge(challenge_id=challenge_id, code_expires_at=expires_at)
+        renew = RenewChallenges(challenge_ids=challenge_ids, code_expires_at=expires_at)
         for event in draft.decide(identifier, renew):
             if isinstance(event, ChallengeRenewed):
-                request = RequestVerification(challenge_id=challenge_id, code_expires_at=expires_at)
+                request = RequestVerification(challenge_id=event.challenge_id, code_expires_at=expires_at)
                 draft.decide(account_stream(event.account_id), request)
         return json_answer(202, {"status": "verification_sent"})
 

@@ -1,7 +1,7 @@
 """Issues tokens: access tokens signed with the newest key, refresh tokens derived, never stored."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from domain.client import Registered
 from domain.session import Session
@@ -10,6 +10,7 @@ from events.streams import SIGNING_KEYS, new_id
 from eventstore.commit import Position
 from eventstore.writer import Writer
 from runtime.access_token import Claims, VerificationKey, sign_access_token, verification_key
+from runtime.clock import Clock
 from runtime.keys import DerivedKeys
 from runtime.refresh_token import RefreshToken, parse_refresh_token, render_refresh_token
 
@@ -26,16 +27,21 @@ class TokenPolicy:
 
 
 class Tokens:
-    def __init__(self, writer: Writer, keys: DerivedKeys, policy: TokenPolicy) -> None:
+    def __init__(self, writer: Writer, keys: DerivedKeys, policy: TokenPolicy, clock: Clock) -> None:
         self._writer = writer
         self._keys = keys
+        self._clock = clock
         self._verifying: tuple[SigningKeys, dict[str, VerificationKey]] | None = None
         self.policy = policy
 
     def for_session(
-        self, session: Session, account_id: str, scope: str, position: Position, at: datetime
+        self, session: Session, account_id: str, scope: str, position: Position
     ) -> dict[str, object]:
-        """The token response (API.md) of a session whose current refresh generation is `session.generation`."""
+        """The token response (API.md) of a session whose current refresh generation is `session.generation`.
+
+        Times in tokens are this process's own: a partition whose time ran ahead issues no token from the future.
+        """
+        at = self._clock()
         refresh = RefreshToken(
             account_id=account_id, session_id=session.session_id, generation=session.generation
         )
@@ -67,8 +73,9 @@ class Tokens:
         }
 
     def for_client(
-        self, client: Registered, scopes: tuple[str, ...], position: Position, at: datetime
+        self, client: Registered, scopes: tuple[str, ...], position: Position
     ) -> dict[str, object]:
+        at = self._clock()
         claims = Claims(
             issuer=self.policy.issuer,
             subject=client.client_id,

@@ -21,7 +21,7 @@ from domain.account_commands import (
     SignIn,
     VerifyEmail,
 )
-from domain.account_state import INITIAL, Absent, Account, Active, Pending, evolve
+from domain.account_state import INITIAL, Absent, Account, Active, Pending, evolve, is_locked
 from domain.aggregate import Aggregate
 from domain.refusals import InvalidCode, InvalidGrant, SessionEnded
 from domain.session import RefreshVerdict, is_live, judge_refresh
@@ -102,7 +102,10 @@ def _request_verification(state: Account, command: RequestVerification) -> tuple
     if isinstance(state, Absent):
         return ()
     asked = VerificationRequested(
-        challenge_id=command.challenge_id, code_expires_at=command.code_expires_at, email=state.email
+        challenge_id=command.challenge_id,
+        code_expires_at=command.code_expires_at,
+        registered_at=state.registered_at,
+        email=state.email,
     )
     return (asked,)
 
@@ -121,7 +124,7 @@ def _repeat_sign_up(state: Account, command: RepeatSignUp) -> tuple[Event, ...]:
 def _sign_in(state: Account, command: SignIn) -> tuple[Event, ...]:
     if not isinstance(state, Active):
         return (_failed(command, "not-verified"),)
-    if _is_locked(state, command):
+    if is_locked(state, command.at):
         return (_failed(command, "locked"),)
     if not command.is_password_right:
         return (_failed(command, "wrong-password"), *_lock(state, command))
@@ -151,10 +154,6 @@ def _started(command: SignIn) -> SessionStarted:
         ip=command.origin.ip,
         user_agent=command.origin.user_agent,
     )
-
-
-def _is_locked(state: Active, command: SignIn | ChangePassword) -> bool:
-    return state.locked_until is not None and command.at < state.locked_until
 
 
 def _lock(state: Active, command: SignIn | ChangePassword) -> tuple[AccountLocked, ...]:
@@ -208,9 +207,9 @@ def _revoke_sessions(state: Account, command: RevokeSessions) -> tuple[Event, ..
 
 def _change_password(state: Account, command: ChangePassword) -> tuple[Event, ...]:
     active = _require_session(state, command)
-    if _is_locked(active, command) or not command.is_password_right:
+    if is_locked(active, command.at) or not command.is_password_right:
         rejected = PasswordRejected(session_id=command.acting_session_id, failed_at=command.at)
-        locked = () if _is_locked(active, command) else _lock(active, command)
+        locked = () if is_locked(active, command.at) else _lock(active, command)
         return (rejected, *locked)
     others = (session_id for session_id in active.sessions if session_id != command.acting_session_id)
     ended = (SessionRevoked(session_id=session_id, cause="password-changed") for session_id in others)

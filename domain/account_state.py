@@ -39,6 +39,7 @@ class Pending:
     """Registered, and the address not proven yet."""
 
     account_id: str
+    registered_at: datetime
     email: str | None
     display_name: str | None
     password: Password
@@ -49,6 +50,7 @@ class Active:
     """Proven, or let in unproven by the open sign-up policy. `sessions` holds only live ones, by id."""
 
     account_id: str
+    registered_at: datetime
     email: str | None
     display_name: str | None
     password: Password
@@ -68,6 +70,7 @@ def evolve(state: Account, event: Event) -> Account:
         case Pending(), EmailVerified():
             return Active(
                 account_id=state.account_id,
+                registered_at=state.registered_at,
                 email=state.email,
                 display_name=state.display_name,
                 password=state.password,
@@ -80,10 +83,16 @@ def evolve(state: Account, event: Event) -> Account:
             return state
 
 
+def is_locked(state: Active, at: datetime) -> bool:
+    """Whether the password is refused at that time, right or wrong; failures then count no further."""
+    return state.locked_until is not None and at < state.locked_until
+
+
 def _registered(event: AccountRegistered) -> Account:
     make = Active if event.policy == "open" else Pending
     return make(
         account_id=event.account_id,
+        registered_at=event.registered_at,
         email=event.email,
         display_name=event.display_name,
         password=Password(hash=event.password_hash),
@@ -100,7 +109,7 @@ def _active(state: Active, event: Event) -> Active:
             kept = {key: session for key, session in state.sessions.items() if key != event.session_id}
             return replace(state, sessions=kept)
         case SignInFailed(cause="wrong-password") | PasswordRejected():
-            return replace(state, failures=state.failures + 1)
+            return state if is_locked(state, event.failed_at) else replace(state, failures=state.failures + 1)
         case AccountLocked():
             return replace(state, failures=0, locked_until=event.locked_until)
         case PasswordChanged():

@@ -42,10 +42,12 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RenewChallenge:
-    """A new code for the latest registration that still waits."""
+class RenewChallenges:
+    """A new code for every registration that waits. One address may have several, made by different people:
+    each mail says when its own was made, so that nobody enters a stranger's code unawares.
+    """
 
-    challenge_id: str
+    challenge_ids: tuple[str, ...]
     code_expires_at: datetime
 
 
@@ -63,7 +65,7 @@ class FailUnknownSignIn:
     """Count a sign-in for an address that nobody holds."""
 
 
-Command = Reserve | Claim | RenewChallenge | PresentCode | FailUnknownSignIn
+Command = Reserve | Claim | RenewChallenges | PresentCode | FailUnknownSignIn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,8 +93,8 @@ def decide(state: Identifier, command: Command) -> tuple[Event, ...]:
             return _reserve(state, command)
         case Claim():
             return _claim(state, command)
-        case RenewChallenge():
-            return _renew_challenge(state, command)
+        case RenewChallenges():
+            return _renew_challenges(state, command)
         case PresentCode():
             return _present_code(state, command)
         case FailUnknownSignIn():
@@ -149,15 +151,16 @@ def _claim(state: Identifier, command: Claim) -> tuple[Event, ...]:
     return (*dropped, claimed, challenge)
 
 
-def _renew_challenge(state: Identifier, command: RenewChallenge) -> tuple[Event, ...]:
+def _renew_challenges(state: Identifier, command: RenewChallenges) -> tuple[Event, ...]:
     if not state.waiting:
         return (ResendIgnored(),)
-    return (
+    return tuple(
         ChallengeRenewed(
-            account_id=state.waiting[-1].account_id,
-            challenge_id=command.challenge_id,
+            account_id=reservation.account_id,
+            challenge_id=challenge_id,
             code_expires_at=command.code_expires_at,
-        ),
+        )
+        for reservation, challenge_id in zip(state.waiting, command.challenge_ids, strict=False)
     )
 
 

@@ -30,6 +30,7 @@ class AccountRegistered(Event):
 class VerificationRequested(Event):
     challenge_id: str
     code_expires_at: datetime
+    registered_at: datetime
     email: str | None = personal(default=None)
 
 

@@ -22,7 +22,8 @@ welcome to Chancery. You signed up at {at}. To prove that this address is yours,
 
 {code}
 
-It is good until {until}. If you did not sign up, ignore this mail: nothing will happen.
+It is good until {until}, and only for the sign-up of that time. If you did not sign up then, ignore this mail:
+nothing will happen.
 
 Chancery
 """
@@ -30,12 +31,12 @@ Chancery
 _VERIFY_AGAIN = """\
 Hello,
 
-at {at} a new code was asked for, to finish the sign-up with this address. Here it is:
+a new code was asked for, to finish the sign-up made at {at}. Here it is:
 
 {code}
 
-It is good until {until}, and takes the place of earlier ones. If you did not ask for it, ignore this mail:
-nothing will happen.
+It is good until {until}, and only for the sign-up of that time; earlier codes for it are dead. If you did not
+sign up then, ignore this mail: somebody else did, with a password that you do not know.
 
 Chancery
 """
@@ -66,9 +67,9 @@ def plan_mail(fact: RecordedFact, code_for: CodeFor, domain: str) -> PlannedMail
     """The mail that tells of this fact; the same for ever, message id included."""
     match fact.event:
         case AccountRegistered() as event:
-            return _code_mail(event, _VERIFY, event.registered_at, code_for, domain, kind="verification")
+            return _code_mail(event, _VERIFY, code_for, domain, kind="verification")
         case VerificationRequested() as event:
-            return _code_mail(event, _VERIFY_AGAIN, fact.at, code_for, domain, kind="verification-again")
+            return _code_mail(event, _VERIFY_AGAIN, code_for, domain, kind="verification-again")
         case SignUpRepeated() as event:
             return PlannedMail(
                 message_id=_message_id("notice", event.notice_id, domain),
@@ -85,14 +86,15 @@ def plan_mail(fact: RecordedFact, code_for: CodeFor, domain: str) -> PlannedMail
 def _code_mail(
     event: AccountRegistered | VerificationRequested,
     template: str,
-    at: datetime,
     code_for: CodeFor,
     domain: str,
     *,
     kind: str,
 ) -> PlannedMail:
     text = template.format(
-        at=_minute(at), until=_minute(event.code_expires_at), code=code_for(event.challenge_id)
+        at=_minute(event.registered_at),
+        until=_minute(event.code_expires_at),
+        code=code_for(event.challenge_id),
     )
     return PlannedMail(
         message_id=_message_id("challenge", event.challenge_id, domain),

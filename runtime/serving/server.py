@@ -18,6 +18,7 @@ async def serve_http(app: ASGIApp, *, host: str, port: int) -> None:
         lifespan="off",
         log_config=None,
         access_log=False,
+        proxy_headers=False,
         server_header=False,
         date_header=True,
         timeout_keep_alive=30,

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import os
+import signal
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
@@ -10,9 +12,10 @@ import httpx
 import pytest
 
 from localstack.ports import LOOPBACK, free_port_variables
+from localstack.stack import running_stack
 from tests.e2e.conftest import until_ready
 from tests.support.broker import Broker
-from tests.support.chancery import PASSWORD, Chancery, Person, new_email, problem_code
+from tests.support.chancery import PASSWORD, Chancery, Person, bearer, new_email, problem_code
 from tests.support.command_line import ended, start
 from tests.support.gate import Gate, gate_before
 from tests.support.tasks import eventually
@@ -143,3 +146,29 @@ async def test_a_log_that_hangs_takes_no_write_and_doubles_none_when_it_is_repea
 async def is_without_log(chancery: Chancery) -> bool:
     answer = await chancery.command("GET", "/health/ready")
     return answer.status_code == 503 and "log" in answer.json()["failing"]
+
+
+async def test_a_read_model_that_stands_still_is_waited_for_as_long_as_was_asked(chancery: Chancery) -> None:
+    email = new_email()
+    assert (await chancery.sign_up(email)).status_code == 202
+    code = await chancery.code_for(email)
+    state = running_stack(chancery.home)
+    assert state is not None
+    pid = state.processes["projectors"].pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        assert (await chancery.verify(email, code)).status_code == 200
+        tokens = (await chancery.sign_in(email)).json()
+        patient = {**bearer(tokens["access_token"]), "prefer": "wait=1"}
+        at_position = {**patient, "chancery-min-position": tokens["position"]}
+        for headers in (patient, at_position):
+            began = time.monotonic()
+            behind = await chancery.query("GET", "/v1/me", headers=headers)
+            assert (behind.status_code, problem_code(behind)) == (503, "projection-behind")
+            assert behind.headers["retry-after"] == "1"
+            assert time.monotonic() - began >= 1
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    shown = await chancery.query("GET", "/v1/me", headers={**at_position, "prefer": "wait=10"})
+    assert (shown.status_code, shown.json()["account_id"]) == (200, tokens["account_id"])

@@ -97,7 +97,10 @@ async def test_mails_that_are_too_late_or_have_no_address_are_never_sent(
     await scribe.write(stream, notice, at=now - timedelta(minutes=61))
     await scribe.write(stream, replace(notice, notice_id="n2"), at=now)
     again = VerificationRequested(
-        challenge_id="challenge-2", code_expires_at=now + 15 * MINUTE, email="ada@example.com"
+        challenge_id="challenge-2",
+        code_expires_at=now + 15 * MINUTE,
+        registered_at=now,
+        email="ada@example.com",
     )
     await scribe.write(stream, session_of(account_id), again)
     async with running(new_mailer(log, keys, postgres, box.port).run()):

@@ -57,7 +57,7 @@ class Story:
         return decided
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(commands=st.lists(values(identifier.Command, {**SMALL, int: st.integers(1, 4)}), max_size=25))
 def test_an_address_has_at_most_one_holder_for_ever_and_only_one_that_asked_for_it(
     commands: list[Any],
@@ -87,7 +87,7 @@ def test_an_address_has_at_most_one_holder_for_ever_and_only_one_that_asked_for_
             assert set(ids) <= {holder}
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(codes=st.lists(st.tuples(NAMES | st.none(), MOMENTS), max_size=12), limit=st.integers(1, 5))
 def test_only_so_many_wrong_codes_can_be_tried_and_none_after_its_time(
     codes: list[tuple[str | None, datetime]], limit: int
@@ -261,7 +261,7 @@ def test_there_is_at_most_one_signing_key_that_can_sign(commands: list[Any], era
                 story.state = story.aggregate.evolve(story.state, fact)
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(steps=st.lists(st.tuples(st.integers(0, 30), NAMES), max_size=12))
 def test_within_a_day_only_the_first_body_goes_with_a_key(steps: list[tuple[int, str]]) -> None:
     story, at, first = Story(idempotency.AGGREGATE), NOON, None

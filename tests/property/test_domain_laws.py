@@ -70,7 +70,7 @@ def test_any_fact_in_any_state_changes_it_without_an_error_and_always_in_the_sam
 def test_any_command_in_any_state_is_decided_or_refused_and_never_fails(category: str) -> None:
     aggregate = AGGREGATES[category]
 
-    @settings(max_examples=400)
+    @settings(max_examples=150)
     @given(history=st.lists(facts(), max_size=15), command=values(COMMANDS[category]))
     def holds(history: list[Event], command: Any) -> None:
         state = aggregate.initial
@@ -110,7 +110,7 @@ DOMAINS = st.sampled_from(
 )
 
 
-@settings(max_examples=1000)
+@settings(max_examples=200)
 @given(local=LOCALS, domain=DOMAINS)
 @example(local="ſam", domain="exämple.com")
 @example(local="İstanbul", domain="İstanbul.com")
@@ -128,7 +128,7 @@ def test_abuse_g1_the_canonical_form_of_an_address_is_its_own_canonical_form(loc
     )
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(text=st.text() | st.text("a b\u0301é", min_size=15))
 def test_what_a_parser_gave_it_gives_again_and_it_raises_nothing_but_refusals(text: str) -> None:
     for parse in (parse_password, parse_display_name, lambda scope: " ".join(parse_scope(scope))):

@@ -78,7 +78,9 @@ def test_registering_states_everything_that_was_asked() -> None:
 
 def test_a_new_code_goes_to_the_address_as_it_was_registered() -> None:
     expires_at = NOON + 20 * MINUTE
-    asked = VerificationRequested(challenge_id="c2", code_expires_at=expires_at, email="Ada@example.com")
+    asked = VerificationRequested(
+        challenge_id="c2", code_expires_at=expires_at, registered_at=NOON, email="Ada@example.com"
+    )
     account(REGISTERED).when(RequestVerification(challenge_id="c2", code_expires_at=expires_at)).then(asked)
 
 
@@ -244,6 +246,14 @@ def test_a_wrong_current_password_counts_towards_the_lock_out() -> None:
 def test_a_locked_account_does_not_change_its_password_even_with_the_right_one() -> None:
     locked = account(REGISTERED, VERIFIED, started(), AccountLocked(locked_until=NOON + MINUTE))
     locked.when(change_password()).then(PasswordRejected(session_id="s1", failed_at=NOON))
+
+
+def test_failures_while_locked_do_not_count_towards_the_next_lock() -> None:
+    until = NOON + MINUTE
+    rejected = PasswordRejected(session_id="s1", failed_at=NOON)
+    locked = account(REGISTERED, VERIFIED, started(), AccountLocked(locked_until=until), *[rejected] * 5)
+    wrong = replace(change_password(is_password_right=False), at=until)
+    locked.when(wrong).then(PasswordRejected(session_id="s1", failed_at=until))
 
 
 def test_changing_the_name_to_what_it_is_is_no_news() -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from domain.identifier import AGGREGATE, Claim, FailUnknownSignIn, PresentCode, RenewChallenge, Reserve
+from domain.identifier import AGGREGATE, Claim, FailUnknownSignIn, PresentCode, RenewChallenges, Reserve
 from domain.refusals import EmailTaken
 from events.account import EmailVerified
 from events.identifier import (
@@ -87,13 +87,20 @@ def test_a_code_dies_of_too_many_guesses_and_a_new_one_lives() -> None:
     again.when(present("a")).then(IdentifierClaimed(account_id="a"))
 
 
-def test_a_new_code_goes_to_the_latest_registration() -> None:
-    renew = RenewChallenge(challenge_id="c-b", code_expires_at=EXPIRY)
-    given(AGGREGATE, reserved("a"), reserved("b")).when(renew).then(RENEWED_B)
+def test_every_registration_that_waits_gets_a_new_code_of_its_own() -> None:
+    renew = RenewChallenges(challenge_ids=("c-1", "c-2", "c-3"), code_expires_at=EXPIRY)
+    first, second = (
+        ChallengeRenewed(account_id=account_id, challenge_id=challenge_id, code_expires_at=EXPIRY)
+        for account_id, challenge_id in (("a", "c-1"), ("b", "c-2"))
+    )
+    given(AGGREGATE, reserved("a"), reserved("b")).when(renew).then(first, second)
+    renewed = given(AGGREGATE, reserved("a"), reserved("b"), first, second)
+    assert [r.account_id for r in renewed.state.waiting] == ["a", "b"]
 
 
 def test_a_new_code_where_none_is_pending_is_still_a_fact() -> None:
-    given(AGGREGATE).when(RenewChallenge(challenge_id="c", code_expires_at=EXPIRY)).then(ResendIgnored())
+    renew = RenewChallenges(challenge_ids=("c",), code_expires_at=EXPIRY)
+    given(AGGREGATE).when(renew).then(ResendIgnored())
 
 
 def test_a_sign_in_for_nobody_is_a_fact() -> None:

@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from domain.aggregates import AGGREGATES
+from domain.idempotency import KEPT_FOR, Fresh, Received
 from domain.identifier import Identifier
+from events.idempotency import RequestReceived
 from events.identifier import IdentifierClaimed
 from events.streams import identifier_stream
 from eventstore.commit import Position, Record
@@ -17,7 +19,7 @@ from eventstore.memory_log import MemoryLog
 from eventstore.partition import Partition
 from eventstore.sealing import UnsealError
 from eventstore.writer import Writer
-from tests.support.examples import REGISTERED
+from tests.support.examples import MINUTE, NOON, REGISTERED
 from tests.support.memory_keys import KEY_ENCRYPTION_KEY, KeyTopic, MemoryKeyStore
 from tests.support.scribe import Scribe
 from tests.support.writers import ACCOUNT, IDENTIFIER, SYSTEM, new_log, now
@@ -129,3 +131,19 @@ def test_a_process_that_ends_takes_its_waiting_commands_with_it() -> None:
     writer, log = asyncio.run(main())
     assert not writer._running  # noqa: SLF001  # what `close` would wait for
     assert asyncio.run(log.end(0)) == 1
+
+
+async def test_a_state_that_has_passed_is_let_go_unless_something_newer_was_said() -> None:
+    log, keys = await new_log(), KeyTopic()
+    scribe, later = Scribe(log, keys.keyring()), NOON + KEPT_FOR + MINUTE
+    old, renewed = "request-" + "a" * 26, "request-" + "b" * 26
+    for stream in (old, renewed):
+        await scribe.write(stream, RequestReceived(fingerprint="first", received_at=NOON), at=NOON)
+    await scribe.write(renewed, RequestReceived(fingerprint="second", received_at=later), at=later)
+    partition = partition_of(log, keys.keyring())
+    await partition.catch_up()
+    assert [partition.state(stream) for stream in (old, renewed)] == [
+        Fresh(),
+        Received(fingerprint="second", received_at=later),
+    ]
+    assert [partition.version(stream) for stream in (old, renewed)] == [1, 2]

@@ -31,13 +31,19 @@ def test_a_registration_is_answered_with_its_code_alone_on_a_line() -> None:
 
 
 def test_a_code_asked_for_again_comes_with_a_message_id_of_its_own() -> None:
-    again = VerificationRequested(challenge_id="challenge-2", code_expires_at=NOON, email="a@example.com")
+    again = VerificationRequested(
+        challenge_id="challenge-2",
+        code_expires_at=NOON,
+        registered_at=NOON - 7 * MINUTE,
+        email="a@example.com",
+    )
     first, second, repeated = planned(REGISTERED), planned(again), planned(again)
     assert first is not None
     assert second is not None
     assert second == repeated
     assert first.message_id != second.message_id
     assert EIGHT_DIGITS.findall(second.text) == ["00000011"]
+    assert "the sign-up made at 2026-01-31 11:53 UTC" in second.text
     assert second.message_id.endswith("@chancery.localhost>")
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from runtime.serving.oauth import ClientCredentials, InvalidClientAuthenticationError, form_body
 from tests.support.serving import app_with, client_of
@@ -94,17 +95,17 @@ async def test_a_client_without_a_secret_has_no_credentials(http: httpx.AsyncCli
 async def test_credentials_in_no_known_form_are_invalid(headers: dict[str, str]) -> None:
     transport = httpx.ASGITransport(app_with({}))
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
-        with pytest.raises(InvalidClientAuthenticationError):
+        with capture_logs(), pytest.raises(InvalidClientAuthenticationError):
             await http.post("/oauth/who", headers=headers)
 
 
 async def test_credentials_in_two_forms_at_once_are_invalid() -> None:
     transport = httpx.ASGITransport(app_with({}))
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
-        with pytest.raises(InvalidClientAuthenticationError):
+        with capture_logs(), pytest.raises(InvalidClientAuthenticationError):
             await http.post("/oauth/who", data={"client_secret": "s"}, headers=basic("a:s"))
         twice = [("authorization", basic("a:s")["authorization"])] * 2
-        with pytest.raises(InvalidClientAuthenticationError):
+        with capture_logs(), pytest.raises(InvalidClientAuthenticationError):
             await http.post("/oauth/who", content=b"", headers=[*FORM.items(), *twice])
 
 
