@@ -31,6 +31,9 @@ def create_client(
     if not name.strip() or len(name) > 100:  # noqa: PLR2004  # the same bound as a display name
         typer.echo("--name must have 1 to 100 characters.", err=True)
         raise typer.Exit(USAGE)
+    if not name.isprintable() or not _parts(scopes):
+        typer.echo("--name must be printable, and --scopes must name at least one scope.", err=True)
+        raise typer.Exit(USAGE)
     with explained():
         made = asyncio.run(_create_client(name.strip(), _parts(scopes), _parts(audiences)))
     if as_json:

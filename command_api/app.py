@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 
 from fastapi import FastAPI, Request, Response
@@ -38,6 +38,7 @@ from runtime.kafka import open_admin
 from runtime.keys import derive_keys
 from runtime.logs import get_logger
 from runtime.passwords import PasswordPool, PasswordPoolFullError
+from runtime.serving.answers import failure
 from runtime.serving.app import Vitals, new_app
 from runtime.settings import Settings, secret_bytes
 
@@ -74,10 +75,10 @@ async def open_command_api(settings: Settings) -> AsyncIterator[FastAPI]:
         )
         passwords = PasswordPool(threads=settings.password_hash_threads, queue=settings.password_hash_queue)
         stack.callback(passwords.close)
-        await writer.catch_up()
+        halted = await writer.catch_up()
         await _ensure_signing_key(writer)
         health = Health()
-        health.set("log", None, life_seconds=STALE_SECONDS)
+        _note(health, halted)
         following = asyncio.create_task(_follow(writer, health))
         stack.push_async_callback(_stop, following)
         yield _app(_services(settings, writer, keyring, passwords), health)
@@ -91,6 +92,7 @@ def _app(services: Services, health: Health) -> FastAPI:
     app.add_exception_handler(Refusal, _on_refusal)
     app.add_exception_handler(TryAgainError, _on_try_again)
     app.add_exception_handler(PasswordPoolFullError, _on_pool_full)
+    app.add_exception_handler(CorruptLogError, _on_halted)
     return app
 
 
@@ -155,14 +157,18 @@ async def _follow(writer: Writer, health: Health) -> None:
     """Keep every partition near its end, so that decisions start warm and ill health shows without traffic."""
     while True:
         try:
-            await writer.catch_up()
-            health.set("log", None, life_seconds=STALE_SECONDS)
+            _note(health, await writer.catch_up())
         except UnavailableError as error:
             health.set("log", str(error))
-        except CorruptLogError as error:
-            health.set("log", str(error))
-            _log.critical("the log is corrupt", reason=str(error))
         await asyncio.sleep(FOLLOW_SECONDS)
+
+
+def _note(health: Health, halted: Mapping[int, str]) -> None:
+    """A halted partition is said loudly; the others go on."""
+    health.set("log", None, life_seconds=STALE_SECONDS)
+    for number, reason in halted.items():
+        health.set(f"partition-{number}", f"halted: {reason}")
+        _log.critical("partition halted", partition=number, reason=reason)
 
 
 async def _stop(task: asyncio.Task[None]) -> None:
@@ -178,6 +184,11 @@ async def _on_refusal(request: Request, error: Exception) -> Response:
 async def _on_try_again(request: Request, error: Exception) -> Response:
     assert isinstance(error, TryAgainError)
     return try_again_answer(error, request.url.path).response()
+
+
+async def _on_halted(request: Request, _: Exception) -> Response:
+    title = "The log cannot be read here; an operator must look. Nothing was changed."
+    return failure(request.url.path, 503, "log-halted", title, {"retry-after": "60"}).response()
 
 
 async def _on_pool_full(request: Request, _: Exception) -> Response:

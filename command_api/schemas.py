@@ -41,7 +41,7 @@ class ChangePasswordBody(RequestBody):
 class ProfileBody(RequestBody):
     """`display_name` may be left out, which changes nothing; it cannot be null."""
 
-    display_name: Annotated[str, Field(min_length=1, max_length=MAX_TEXT)] = ""
+    display_name: Annotated[str, Field(min_length=1, max_length=MAX_TEXT, default_factory=str)]
 
 
 class Accepted(BaseModel):

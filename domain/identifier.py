@@ -43,8 +43,10 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenewChallenges:
-    """A new code for every registration that waits. One address may have several, made by different people:
-    each mail says when its own was made, so that nobody enters a stranger's code unawares.
+    """A new code for every registration that waits.
+
+    One address may have several, made by different people: each mail says when its own was made, so that
+    nobody enters a stranger's code unawares.
     """
 
     challenge_ids: tuple[str, ...]

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from domain.aggregate import AnyAggregate
+from events.codec import MalformedEventError, UnknownEventError
 from events.fact import Event
 from events.streams import category_of
 from eventstore.chain import ChainReader, Counted
@@ -15,6 +16,7 @@ from eventstore.errors import CorruptLogError, UnavailableError
 from eventstore.facts import RecordedFact, open_commit
 from eventstore.keyring import Keyring
 from eventstore.log import Log
+from eventstore.sealing import UnsealError
 
 _READ_WAIT_SECONDS = 0.5
 _SILENT_READS = 20
@@ -104,6 +106,9 @@ class Partition:
             return None
         try:
             facts = await open_commit(self._keyring, counted)
+        except (UnsealError, UnknownEventError, MalformedEventError) as error:
+            self._chain.head = before
+            raise CorruptLogError(self.number, record.offset, str(error)) from None
         except BaseException:
             self._chain.head = before
             raise

@@ -19,6 +19,7 @@ from events.streams import partition_of
 from eventstore.commit import Actor, Commit, Position, Record, encode, hash_record
 from eventstore.errors import (
     AppendUnknownError,
+    CorruptLogError,
     OutcomeUnknownError,
     OverloadedError,
     StaleBasisError,
@@ -115,11 +116,16 @@ class Writer:
     def void_records(self) -> int:
         return sum(partition.void_records for partition in self._partitions)
 
-    async def catch_up(self) -> None:
-        """Read every partition to its present end."""
+    async def catch_up(self) -> Mapping[int, str]:
+        """Read every partition to its present end; the reasons of those that are halted, by partition."""
+        halted: dict[int, str] = {}
         for partition in self._partitions:
             async with partition.lock:
-                await partition.catch_up()
+                try:
+                    await partition.catch_up()
+                except CorruptLogError as error:
+                    halted[partition.number] = error.reason
+        return halted
 
     async def close(self) -> None:
         """Wait for the commands that were accepted; each of them ends by its own deadline."""

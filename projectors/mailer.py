@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from eventstore.chain import Head
+from eventstore.errors import CorruptLogError
 from eventstore.facts import RecordedFact
 from eventstore.keyring import Keyring
 from eventstore.log import Log
@@ -18,15 +19,17 @@ from projectors.follower import Batch, Follower, read_log_id
 from projectors.keep_going import Course, OutrunError, keep_going, stop_if_cancelled
 from projectors.mails import HANDLES, CodeFor, PlannedMail, plan_mail
 from projectors.metrics import Metrics
-from projectors.tables import require_same_log
-from readmodels.checkpoints import (
-    Checkpoint,
-    advance_checkpoints,
-    begin_checkpoints,
-    lock_checkpoints,
-    read_checkpoints,
+from readmodels.checkpoints import Checkpoint
+from readmodels.sent_mails import (
+    MailOutcome,
+    SentMail,
+    advance_checkpoint,
+    begin_checkpoint,
+    is_recorded,
+    lock_checkpoint,
+    read_checkpoint,
+    record_mail,
 )
-from readmodels.sent_mails import MailOutcome, SentMail, is_recorded, record_mail
 from readmodels.statements import load_statements
 from readmodels.tables import create_tables
 from runtime.clock import Clock
@@ -35,7 +38,6 @@ from runtime.logs import get_logger
 from runtime.mail import MailRefusedError, MailUnavailableError, OutgoingMail, SmtpSender
 from runtime.postgres import Connection, Postgres, PostgresUnavailableError
 
-NAME = "mailer_v1"
 IDLE_SECONDS = 0.5
 STAND_BY_SECONDS = 1.0
 STAY_AWAKE_SECONDS = 2.0
@@ -150,9 +152,11 @@ class _Desk:
         self._settled_at = 0.0
 
     async def open(self, log_id: str) -> Head:
-        stored = await begin_checkpoints(self._connection, [NAME], self._partition, log_id)
-        self._known = stored[NAME]
-        require_same_log(self._partition, self._known, log_id)
+        stored = await begin_checkpoint(self._connection, self._partition, log_id)
+        if stored is None:
+            raise OutrunError
+        _require_same_log(self._partition, stored, log_id)
+        self._known = stored
         return Head(seq=self._known.seq, hash=self._known.hash, next_offset=self._known.next_offset)
 
     async def handle(self, batch: Batch) -> None:
@@ -169,18 +173,18 @@ class _Desk:
         """Bring the checkpoint up to a head before which every mail was handled, and see that it still is ours."""
         if head.next_offset > self._known.next_offset:
             await self._move_on(head, None)
-        elif await read_checkpoints(self._connection, [NAME], self._partition) != {NAME: self._known}:
+        elif await read_checkpoint(self._connection, self._partition) != self._known:
             raise OutrunError
 
     async def _move_on(self, head: Head | None, sent: SentMail | None) -> None:
         """Record a mail and move the checkpoint. A mail was sent also where the checkpoint is not ours any more."""
         reached = self._known if head is None else self._checkpoint(head)
         async with self._connection.transaction() as tx:
-            is_ours = await lock_checkpoints(tx, [NAME], self._partition) == {NAME: self._known}
+            is_ours = await lock_checkpoint(tx, self._partition) == self._known
             if sent is not None:
                 await record_mail(tx, sent)
             if is_ours and reached != self._known:
-                await advance_checkpoints(tx, [NAME], self._partition, reached)
+                await advance_checkpoint(tx, self._partition, reached)
         if not is_ours:
             raise OutrunError
         self._known = reached
@@ -239,3 +243,13 @@ class _Desk:
                 continue
             self._health.set("smtp", None)
             return "sent"
+
+
+def _require_same_log(partition: int, checkpoint: Checkpoint, log_id: str) -> None:
+    """What the mailer remembers of one log says nothing of the mails of another."""
+    if checkpoint.log_id != log_id:
+        reason = (
+            f"PostgreSQL holds the mailer's records of log {checkpoint.log_id}, and this is log {log_id}; "
+            "point to another database, or drop the schema chancery_mailer to begin this log's mails anew"
+        )
+        raise CorruptLogError(partition, 0, reason)

@@ -103,6 +103,6 @@ def require_same_log(partition: int, checkpoint: Checkpoint, log_id: str) -> Non
     if checkpoint.log_id != log_id:
         reason = (
             f"PostgreSQL holds read models of log {checkpoint.log_id}, and this is log {log_id}; "
-            "point to another database, or drop the schema chancery to have them built anew"
+            "point to another database, or drop the schema chancery, and no other, to have them built anew"
         )
         raise CorruptLogError(partition, 0, reason)

@@ -28,13 +28,16 @@ from runtime.settings import Settings, secret_bytes
 LOOK_SECONDS = 0.5
 LIFE_SECONDS = 5.0
 VALKEY_SECONDS = 0.15
+POSTGRES_SECONDS = 2.0
 
 
 @contextlib.asynccontextmanager
 async def open_query_api(settings: Settings) -> AsyncIterator[FastAPI]:
     """The application. It starts before its stores and says by itself when it is ready."""
     async with contextlib.AsyncExitStack() as stack:
-        postgres = await Postgres.open(settings.postgres_dsn.get_secret_value())
+        postgres = await Postgres.open(
+            settings.postgres_dsn.get_secret_value(), timeout_seconds=POSTGRES_SECONDS
+        )
         stack.push_async_callback(postgres.close)
         valkey = Valkey.open(settings.redis_url.get_secret_value(), timeout_seconds=VALKEY_SECONDS)
         stack.push_async_callback(valkey.close)
@@ -62,7 +65,8 @@ def _app(services: Services, health: Health) -> FastAPI:
     for noun in (introspection, forward_auth, me, metadata):
         app.include_router(noun.router)
     app.add_exception_handler(CannotKnowError, _on_cannot_know)
-    app.add_exception_handler(PostgresUnavailableError, _on_store_down)
+    for error in (PostgresUnavailableError, PostgresRejectedError):
+        app.add_exception_handler(error, _on_store_down)
     return app
 
 
@@ -81,7 +85,12 @@ def _services(
         postgres=postgres,
         positions=Positions(watch, settings.partitions),
         tokens=tokens,
-        callers=Callers(postgres, tokens),
+        callers=Callers(
+            postgres,
+            tokens,
+            partitions=settings.partitions,
+            stale=timedelta(seconds=settings.revocation_stale_seconds),
+        ),
         key_set=key_set,
         clock=utc_now,
         urls=Urls(issuer=settings.issuer, command=settings.command_url, query=settings.query_url),

@@ -4,15 +4,17 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 from fastapi import Request
 
-from query_api.tokens import TokenChecks
+from query_api.tokens import CannotKnowError, TokenChecks
+from readmodels.checkpoints import is_fresh
 from readmodels.clients_v1 import Client, client_by_id
 from runtime.access_token import Claims
 from runtime.encoding import base64url
 from runtime.postgres import Postgres
-from runtime.serving.answers import AnswerError, HttpAnswer, oauth_error, problem
+from runtime.serving.answers import AnswerError, failure, oauth_error
 from runtime.serving.oauth import InvalidClientAuthenticationError, bearer_token, client_credentials
 
 BEARER_CHALLENGE = {"www-authenticate": 'Bearer error="invalid_token"'}
@@ -27,9 +29,11 @@ class Person:
 
 
 class Callers:
-    def __init__(self, postgres: Postgres, tokens: TokenChecks) -> None:
+    def __init__(self, postgres: Postgres, tokens: TokenChecks, *, partitions: int, stale: timedelta) -> None:
         self._postgres = postgres
         self._tokens = tokens
+        self._partitions = partitions
+        self._stale = stale
 
     async def require_client(self, request: Request, form: Mapping[str, str], scope: str) -> Client:
         """The client whose secret came with the request and who has the scope; 401 or 403 otherwise."""
@@ -47,10 +51,12 @@ class Callers:
         token = bearer_token(request)
         if token is None:
             title = "Send one access token as `Authorization: Bearer`."
-            raise AnswerError(problem(401, "missing-token", title, headers={"www-authenticate": "Bearer"}))
+            challenge = {"www-authenticate": "Bearer"}
+            raise AnswerError(failure(request.url.path, 401, "missing-token", title, challenge))
         claims = await self._tokens.access_claims(token)
         if claims is None or claims.session_id is None or not self._is_for_us(claims):
-            raise AnswerError(_invalid_token())
+            title = "The access token is not valid."
+            raise AnswerError(failure(request.url.path, 401, "invalid-token", title, BEARER_CHALLENGE))
         return Person(account_id=claims.subject, session_id=claims.session_id, scopes=claims.scopes)
 
     def _is_for_us(self, claims: Claims) -> bool:
@@ -64,10 +70,10 @@ class Callers:
         if credentials is None or "\x00" in credentials.client_id:
             return None
         client = await client_by_id(self._postgres, credentials.client_id)
+        if client is None and not await is_fresh(
+            self._postgres, ("clients_v1",), partitions=self._partitions, stale=self._stale
+        ):
+            raise CannotKnowError
         digest = base64url(hashlib.sha256(credentials.secret.encode()).digest())
         is_right = hmac.compare_digest(digest, client.secret_digest if client else "unknown")
         return client if is_right else None
-
-
-def _invalid_token() -> HttpAnswer:
-    return problem(401, "invalid-token", "The access token is not valid.", headers=BEARER_CHALLENGE)

@@ -29,8 +29,9 @@ class KeySet:
         self.by_kid: Mapping[str, VerificationKey] = {}
 
     async def refresh(self) -> None:
+        """Keys are never taken away: a table that has fewer is being built again."""
         keys = await all_signing_keys(self._postgres)
-        if keys != self.keys:
+        if len(keys) > len(self.keys):
             self.by_kid = {key.kid: verification_key(key.kid, key.alg, key.public_jwk) for key in keys}
             self.keys = keys
 
@@ -60,6 +61,8 @@ class TokenChecks:
 
     async def access_claims(self, token: str, ask: Ask = "first") -> Claims | None:
         """The claims of an active access token, None for any other. CannotKnowError if nobody can tell."""
+        if not self._key_set.keys:
+            raise CannotKnowError
         claims = verify_access_token(token, self._key_set.by_kid, issuer=self.rules.issuer, at=self._clock())
         if claims is None:
             return None

@@ -5,7 +5,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from readmodels.statements import load_statements
 from runtime.postgres import Connection, Postgres, Row
@@ -92,6 +92,14 @@ async def mark_fresh(
         SQL["mark_fresh"], list(projectors), log_id, list(ends), list(ends.values()), asked_at
     )
     return {row["partition"] for row in rows}
+
+
+async def is_fresh(
+    postgres: Postgres, projectors: Sequence[str], *, partitions: int, stale: timedelta
+) -> bool:
+    """Whether every partition of these read models was complete within `stale`: what they lack does not exist."""
+    row = await postgres.fetch_one(SQL["fresh"], list(projectors), stale)
+    return row is not None and row["fresh"] >= partitions * len(projectors)
 
 
 def _by_projector(rows: Iterable[Row]) -> dict[str, Checkpoint]:

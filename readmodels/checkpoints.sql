@@ -59,3 +59,8 @@ returning c.partition;
 -- name: positions
 select projector, partition, seq
 from chancery.checkpoints;
+
+-- name: fresh
+select count(*) as fresh
+from chancery.checkpoints
+where projector = any($1::text[]) and clock_timestamp() - fresh_at between interval '0' and $2;

@@ -66,12 +66,12 @@ class Revocations:
         return (await self.verdicts([TokenIds(session_id=session_id, jti=jti)]))[0]
 
     async def verdict_at_position(self, session_id: str | None, jti: str) -> Verdict:
-        """As `verdict`, for who waited for a position: the tables promise it, Valkey may be a moment behind."""
+        """For who waited for a position of the tables: they must be fresh themselves, and Valkey not object."""
         tokens = [TokenIds(session_id=session_id, jti=jti)]
-        found = await self.verdicts(tokens)
-        if found[0] != "live":
-            return found[0]
-        return "revoked" if (await self._from_tables(tokens, DEADLINE_SECONDS))[0] == "revoked" else "live"
+        verdict = (await self._from_tables(tokens, DEADLINE_SECONDS))[0]
+        if verdict != "live":
+            return verdict
+        return "revoked" if (await self._from_valkey(tokens))[0] == "revoked" else "live"
 
     async def verdicts(self, tokens: Sequence[TokenIds]) -> tuple[Verdict, ...]:
         """In the tokens' order."""

@@ -13,13 +13,14 @@ from readmodels.statements import load_statements
 from runtime.postgres import Postgres
 
 _TABLES = {
-    "checkpoints": checkpoints.SQL["create"],
-    "accounts_v1": accounts_v1.SQL["create"],
-    "sessions_v1": sessions_v1.SQL["create"],
-    "clients_v1": clients_v1.SQL["create"],
-    "signing_keys_v1": signing_keys_v1.SQL["create"],
-    "revoked_tokens_v1": revoked_tokens_v1.SQL["create"],
-    "sent_mails": sent_mails.SQL["create"],
+    "chancery.checkpoints": checkpoints.SQL["create"],
+    "chancery.accounts_v1": accounts_v1.SQL["create"],
+    "chancery.sessions_v1": sessions_v1.SQL["create"],
+    "chancery.clients_v1": clients_v1.SQL["create"],
+    "chancery.signing_keys_v1": signing_keys_v1.SQL["create"],
+    "chancery.revoked_tokens_v1": revoked_tokens_v1.SQL["create"],
+    "chancery_mailer.sent_mails": sent_mails.SQL["create"],
+    "chancery_mailer.checkpoints": sent_mails.SQL["create_checkpoints"],
 }
 _SQL = load_statements(__file__)
 
@@ -33,6 +34,8 @@ async def create_tables(postgres: Postgres) -> None:
         await connection.execute(_SQL["lock"])
         async with connection.transaction() as tx:
             await tx.execute(_SQL["schema"])
+            await tx.execute(_SQL["mailer_schema"])
             for create in _TABLES.values():
                 await tx.execute(create)
+            await tx.execute(sent_mails.SQL["create_deferred"])
         await connection.execute(_SQL["unlock"])

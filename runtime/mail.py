@@ -1,7 +1,7 @@
 """Mail by SMTP, one connection for each. Nobody else imports aiosmtplib.
 
-A mail is sent once the server has answered 250; a server that refuses the mail itself for good is told
-apart from one that cannot take it now.
+A mail is sent once the server has answered 250. A server that refuses the mail itself, for good or for now,
+is told apart from one that can take no mail at all now.
 """
 
 from dataclasses import dataclass
@@ -14,11 +14,16 @@ import aiosmtplib
 import idna
 
 _PERMANENT = 500
+_SERVICE_NOT_AVAILABLE = 421
 _TIMEOUT_SECONDS = 10.0
 
 
 class MailUnavailableError(Exception):
     """The server cannot take mail now, or nobody knows whether it took this one."""
+
+
+class MailDeferredError(Exception):
+    """The server cannot take this mail for this recipient now; others it may take."""
 
 
 class MailRefusedError(Exception):
@@ -46,7 +51,7 @@ class SmtpSender:
         return parseaddr(self._from)[1].rpartition("@")[2]
 
     async def send(self, mail: OutgoingMail) -> None:
-        """Return once the server took the mail. MailUnavailableError or MailRefusedError otherwise."""
+        """Return once the server took the mail; one of the three errors above otherwise."""
         try:
             recipient = _with_ascii_domain(mail.recipient)
             message = _message(self._from, recipient, mail)
@@ -72,7 +77,12 @@ class SmtpSender:
 
 
 def _verdict(code: int) -> Exception:
-    return MailRefusedError(f"SMTP {code}") if code >= _PERMANENT else MailUnavailableError(f"SMTP {code}")
+    """What a refusal of the recipient or the text means. 421 closes the connection, and tells of the server."""
+    if code >= _PERMANENT:
+        return MailRefusedError(f"SMTP {code}")
+    if code == _SERVICE_NOT_AVAILABLE:
+        return MailUnavailableError(f"SMTP {code}")
+    return MailDeferredError(f"SMTP {code}")
 
 
 def _with_ascii_domain(address: str) -> str:

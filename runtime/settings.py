@@ -126,7 +126,9 @@ def _sentence(error: ValidationError) -> str:
     for problem in error.errors(include_input=False, include_url=False):
         name = "CHANCERY_" + ".".join(str(part) for part in problem["loc"]).upper()
         if problem["type"] == "missing":
-            lines.append(f"{name} is not set. `make up` generates it for development.")
+            lines.append(
+                f"{name} is not set: 32 random bytes in base64url. For development, `make up` generates it."
+            )
         elif problem["loc"]:
             lines.append(f"{name}: {problem['msg']}")
         else:

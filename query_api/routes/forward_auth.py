@@ -32,6 +32,9 @@ async def forward_auth(request: Request, services: UseServices) -> Response:
             claims = None if token is None else await services.tokens.access_claims(token)
     except TimeoutError:
         raise CannotKnowError from None
+    if token is None:
+        title = "Send one access token as `Authorization: Bearer`."
+        return problem(401, "missing-token", title, headers={"www-authenticate": "Bearer"}).response()
     if claims is None:
         return problem(
             401, "invalid-token", "The access token is not valid.", headers=BEARER_CHALLENGE

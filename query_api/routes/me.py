@@ -40,7 +40,8 @@ async def sessions(request: Request, person: UsePerson, services: UseServices) -
     return json_answer(200, content, shown).response()
 
 
-@router.api_route("/oauth/userinfo", methods=["GET", "POST"], response_class=Response)
+@router.post("/oauth/userinfo", response_class=Response, include_in_schema=False)
+@router.get("/oauth/userinfo", response_class=Response)
 async def userinfo(request: Request, person: UsePerson, services: UseServices) -> Response:
     """OpenID Connect Core section 5.3: what the token's scopes allow to be seen."""
     await services.positions.wait(request, "accounts_v1")

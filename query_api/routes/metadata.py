@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from query_api.services import UseServices
+from query_api.tokens import CannotKnowError
 from runtime.access_token import ALGORITHM
 from runtime.serving.answers import json_answer
 
@@ -16,6 +17,8 @@ _CLIENT_METHODS = ["client_secret_basic", "client_secret_post"]
 
 @router.get("/.well-known/jwks.json", response_class=Response)
 async def jwks(services: UseServices) -> Response:
+    if not services.key_set.keys:
+        raise CannotKnowError
     keys = [{**key.public_jwk, "kid": key.kid, "alg": key.alg, "use": "sig"} for key in services.key_set.keys]
     return json_answer(200, {"keys": keys}, _KEYS_CACHED).response()
 

@@ -68,6 +68,8 @@ def failure(
     """A failure in the shape that belongs to the path: OAuth's below `/oauth/`, a problem elsewhere."""
     if not path.startswith("/oauth/"):
         return problem(status, code, title, headers=headers)
+    if status == HTTPStatus.UNAUTHORIZED:
+        return oauth_error(status, "invalid_token", title, headers)
     if status < HTTPStatus.INTERNAL_SERVER_ERROR:
         return oauth_error(status, "invalid_request", title, headers)
     is_passing = status == HTTPStatus.SERVICE_UNAVAILABLE

@@ -209,6 +209,47 @@ async def test_a_client_that_never_sends_its_body_is_let_go(chancery: Chancery) 
     writer.close()
 
 
+async def raw(url: str, *parts: bytes) -> bytes:
+    """What the server answers to these bytes before it closes the connection, or within the patience."""
+    host, port = url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        for part in parts:
+            writer.write(part)
+            await writer.drain()
+        return await asyncio.wait_for(reader.read(4096), 20)
+    except ConnectionError:
+        return b""
+    finally:
+        writer.close()
+
+
+async def test_abuse_j5_an_endless_head_is_cut_off(chancery: Chancery) -> None:
+    lines = [
+        b"GET /health/live HTTP/1.1\r\nhost: x\r\n",
+        *[b"x-%d: %s\r\n" % (n, b"y" * 8000) for n in range(40)],
+    ]
+    for url in (chancery.command_url, chancery.query_url):
+        assert b" 200 " not in await raw(url, *lines)
+    plain = await raw(
+        chancery.query_url, b"GET /health/live HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+    )
+    assert b" 200 " in plain
+
+
+async def test_abuse_j5_a_head_that_never_ends_is_let_go(chancery: Chancery) -> None:
+    assert await raw(chancery.query_url, b"GET / HTTP/1.1\r\nhost: x\r\nx-slow: ") == b""
+
+
+async def test_abuse_d2_a_forwarded_address_is_not_believed(chancery: Chancery) -> None:
+    person = await chancery.new_person()
+    headers = {"x-forwarded-for": "203.0.113.9, <script>"}
+    tokens = (await chancery.sign_in(person.email, headers=headers)).json()
+    at = {"chancery-min-position": tokens["position"]}
+    answer = await chancery.query("GET", "/v1/me/sessions", headers={**person.bearer, **at})
+    assert {session["ip"] for session in answer.json()["sessions"]} == {"127.0.0.1"}
+
+
 async def test_health_metrics_and_the_openapi_document_are_there(chancery: Chancery) -> None:
     for url in (chancery.command_url, chancery.query_url):
         assert (await chancery.http.get(url + "/health/live")).json() == {"status": "live"}

@@ -100,6 +100,26 @@ async def test_keys_belong_to_their_caller_method_and_path(chancery: Chancery) -
     assert ended.status_code == 204
 
 
+async def test_a_repeated_grant_still_needs_the_secret(chancery: Chancery) -> None:
+    form, headers = {"grant_type": "client_credentials"}, key()
+    wrong = (chancery.basic[0], "wrong")
+
+    async def ask(basic: tuple[str, str]) -> tuple[int, bytes]:
+        answer = await chancery.command("POST", "/oauth/token", data=form, headers=headers, auth=basic)
+        return answer.status_code, answer.content
+
+    refused = await ask(wrong)
+    assert refused[0] == 401
+    first = await ask(chancery.basic)
+    assert first[0] == 200
+    assert await ask(chancery.basic) == first
+    assert await ask(wrong) == refused
+    other = await chancery.new_client("reports.read")
+    foreign = await ask((other["client_id"], other["client_secret"]))
+    assert foreign[0] == 200
+    assert foreign[1] != first[1]
+
+
 @pytest.mark.parametrize("bad", ["", "a b", "x" * 256, "ä".encode("latin-1")])
 async def test_a_malformed_key_is_refused(chancery: Chancery, bad: str | bytes) -> None:
     answer = await chancery.command(

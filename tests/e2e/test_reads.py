@@ -81,8 +81,9 @@ async def test_a_machine_client_gets_a_token_and_gives_it_up(chancery: Chancery)
     content = await chancery.introspect(token)
     assert (content["active"], content["scope"], content["aud"]) == (True, "reports.read", "reports")
     assert "sid" not in content
-    anonymous = await chancery.command("POST", "/oauth/revoke", data={"token": token})
-    assert anonymous.status_code == 401
+    for auth in (None, chancery.basic, (basic[0], "wrong")):
+        answer = await chancery.command("POST", "/oauth/revoke", data={"token": token}, auth=auth)
+        assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
     assert (
         await chancery.command("POST", "/oauth/revoke", data={"token": token}, auth=basic)
     ).status_code == 200

@@ -109,6 +109,21 @@ async def test_asking_again_for_a_code_says_nothing_about_the_address(chancery: 
     assert len(await chancery.mails_to(person.email)) == 1
 
 
+async def test_abuse_h4_a_new_code_says_which_sign_up_it_is_for(chancery: Chancery) -> None:
+    """The owner signs up, an attacker signs up with the same address, the owner asks for the code again."""
+    email = new_email()
+    await chancery.sign_up(email, PASSWORD)
+    await chancery.sign_up(email, OTHER_PASSWORD)
+    await chancery.command("POST", "/v1/email-verifications/resend", json={"email": email})
+    mails = await chancery.mails_to(email, 4)
+    assert len({mail.code for mail in mails}) == 4
+    assert all("the sign-up made at" in mail.text for mail in mails[2:])
+    assert (await chancery.verify(email, mails[0].code)).status_code == 400
+    assert (await chancery.verify(email, mails[2].code)).status_code == 200
+    assert (await chancery.sign_in(email, PASSWORD)).status_code == 201
+    assert (await chancery.sign_in(email, OTHER_PASSWORD)).status_code == 401
+
+
 async def test_an_unproven_address_cannot_sign_in(chancery: Chancery) -> None:
     email = new_email()
     await chancery.sign_up(email)

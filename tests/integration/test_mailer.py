@@ -54,12 +54,12 @@ async def sign_up(scribe: Scribe, email: str, *, minutes_ago: int = 0, partition
 
 
 async def outcomes(postgres: Postgres) -> list[str]:
-    rows = await postgres.fetch("select outcome from chancery.sent_mails order by partition, seq")
+    rows = await postgres.fetch("select outcome from chancery_mailer.sent_mails order by partition, seq")
     return [row["outcome"] for row in rows]
 
 
 async def are_outcomes(postgres: Postgres, expected: list[str]) -> bool:
-    there = await postgres.fetch_one("select to_regclass('chancery.sent_mails') is not null as there")
+    there = await postgres.fetch_one("select to_regclass('chancery_mailer.sent_mails') is not null as there")
     assert there is not None
     return bool(there["there"]) and await outcomes(postgres) == expected
 
@@ -166,9 +166,9 @@ async def test_a_mail_taken_but_not_recorded_comes_again_under_the_same_id(
     await sign_up(Scribe(log, keys.keyring()), "ada@example.com")
     async with running(new_mailer(log, keys, postgres, box.port).run()):
         await eventually(lambda: are_outcomes(postgres, ["sent"]))
-    await postgres.execute("delete from chancery.sent_mails")
+    await postgres.execute("delete from chancery_mailer.sent_mails")
     await postgres.execute(
-        "update chancery.checkpoints set seq = 0, hash = $1, next_offset = 1", await genesis_hash(log)
+        "update chancery_mailer.checkpoints set seq = 0, hash = $1, next_offset = 1", await genesis_hash(log)
     )
     async with running(new_mailer(log, keys, postgres, box.port).run()):
         await eventually(lambda: are_outcomes(postgres, ["sent"]))
@@ -182,10 +182,35 @@ async def test_a_record_alone_keeps_a_mail_from_being_sent_again(postgres: Postg
     await sign_up(scribe, "ada@example.com")
     async with running(new_mailer(log, keys, postgres, box.port).run()):
         await eventually(lambda: are_outcomes(postgres, ["sent"]))
-        await postgres.execute("delete from chancery.checkpoints")
+        await postgres.execute("delete from chancery_mailer.checkpoints")
         await sign_up(scribe, "bob@example.com")
         await eventually(lambda: are_outcomes(postgres, ["sent", "sent"]))
     assert recipients(box) == ["ada@example.com", "bob@example.com"]
+
+
+async def test_read_models_that_are_dropped_send_no_mail_again(postgres: Postgres, box: PostBox) -> None:
+    log, keys = await new_log(), KeyTopic()
+    scribe = Scribe(log, keys.keyring())
+    await sign_up(scribe, "ada@example.com")
+    async with running(new_mailer(log, keys, postgres, box.port).run()):
+        await eventually(lambda: are_outcomes(postgres, ["sent"]))
+    await postgres.execute("drop schema chancery cascade")
+    await sign_up(scribe, "bob@example.com")
+    async with running(new_mailer(log, keys, postgres, box.port).run()):
+        await eventually(lambda: are_outcomes(postgres, ["sent", "sent"]))
+    assert recipients(box) == ["ada@example.com", "bob@example.com"]
+
+
+async def test_a_mailer_of_another_log_sends_nothing(postgres: Postgres, box: PostBox) -> None:
+    log, keys = await new_log(), KeyTopic()
+    await sign_up(Scribe(log, keys.keyring()), "ada@example.com")
+    async with running(new_mailer(log, keys, postgres, box.port).run()):
+        await eventually(lambda: are_outcomes(postgres, ["sent"]))
+    other, health = await new_log(), Health()
+    await sign_up(Scribe(other, keys.keyring()), "bob@example.com")
+    async with running(new_mailer(other, keys, postgres, box.port, health).run()):
+        await eventually(lambda: says(health, "drop the schema chancery_mailer"))
+    assert recipients(box) == ["ada@example.com"]
 
 
 async def test_a_lost_database_connection_is_replaced_and_its_locks_with_it(

@@ -50,8 +50,8 @@ def test_two_secrets_are_enough_to_start(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_missing_secret_is_named_with_what_to_do() -> None:
     assert refusal() == (
-        "CHANCERY_SECRET_KEY is not set. `make up` generates it for development.\n"
-        "CHANCERY_KEY_ENCRYPTION_KEY is not set. `make up` generates it for development."
+        "CHANCERY_SECRET_KEY is not set: 32 random bytes in base64url. For development, `make up` generates it.\n"
+        "CHANCERY_KEY_ENCRYPTION_KEY is not set: 32 random bytes in base64url. For development, `make up` generates it."
     )
 
 
@@ -104,7 +104,10 @@ def test_production_reads_no_file(monkeypatch: pytest.MonkeyPatch, folder: Path)
     (folder / "local.env").write_text("CHANCERY_COMMAND_PORT=1111\n")
     (folder / "secrets.env").write_text(f"CHANCERY_SECRET_KEY={SECRET}\n")
     with_variables(monkeypatch, MODE="production", KEY_ENCRYPTION_KEY=OTHER)
-    assert refusal() == "CHANCERY_SECRET_KEY is not set. `make up` generates it for development."
+    assert (
+        refusal()
+        == "CHANCERY_SECRET_KEY is not set: 32 random bytes in base64url. For development, `make up` generates it."
+    )
     with_secrets(monkeypatch)
     assert load_settings().command_port == 8081
 

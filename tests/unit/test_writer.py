@@ -9,7 +9,7 @@ from domain.client import RegisterClient
 from domain.idempotency import INITIAL, KEPT_FOR, KeepAnswer
 from domain.identifier import FailUnknownSignIn, Identifier, PresentCode, Reserve
 from domain.refusals import ClientExists
-from events.streams import client_stream
+from events.streams import client_stream, partition_of
 from eventstore.errors import (
     CorruptLogError,
     OutcomeUnknownError,
@@ -255,8 +255,24 @@ async def test_a_log_that_became_shorter_halts() -> None:
     writer = new_writer(log, keys)
     await writer.transact(IDENTIFIER, count_failure, SYSTEM)
     del log._records[0][-1]  # noqa: SLF001  # what a broker without its disk would do
+    assert await writer.catch_up() == {0: "the log ends before offset 2, read before"}
     with pytest.raises(CorruptLogError):
-        await writer.catch_up()
+        await writer.transact(IDENTIFIER, count_failure, SYSTEM)
+
+
+async def test_a_halted_partition_leaves_the_others_alone() -> None:
+    log, keys = await new_log(2), KeyTopic()
+    writer = new_writer(log, keys)
+    other = "identifier-" + ("ab" if IDENTIFIER.partition("-")[2].startswith("aa") else "aa") + "x"
+    await log.append(partition_of(IDENTIFIER, 2), b"k", b"{not json")
+    assert list(await writer.catch_up()) == [partition_of(IDENTIFIER, 2)]
+
+    def count_other(draft: Draft) -> None:
+        draft.decide(other, FailUnknownSignIn())
+
+    assert (await writer.transact(other, count_other, SYSTEM)).position.seq == 1
+    with pytest.raises(CorruptLogError):
+        await writer.transact(IDENTIFIER, count_failure, SYSTEM)
 
 
 async def test_a_partition_without_genesis_takes_no_commands() -> None:
