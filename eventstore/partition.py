@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NoReturn
 
 from domain.aggregate import AnyAggregate
 from events.codec import MalformedEventError, UnknownEventError
@@ -32,6 +32,8 @@ class Partition:
         self.lock = asyncio.Lock()
         self.is_certain = False
         self.waiting = 0
+        self.halted: CorruptLogError | None = None
+        """Set for good once the log broke its rules here: nothing is decided on a state that may be wrong."""
         self.last_at = datetime.min.replace(tzinfo=UTC)
         self._log = log
         self._keyring = keyring
@@ -72,6 +74,22 @@ class Partition:
 
     async def catch_up(self) -> tuple[Counted, ...]:
         """Read the log to its present end; the commits that were new. Afterwards the state is certain."""
+        self.require_running()
+        try:
+            return await self._read_to_end()
+        except CorruptLogError as error:
+            self.halted = error
+            raise
+
+    def require_running(self) -> None:
+        if self.halted is not None:
+            raise CorruptLogError(self.number, self.halted.offset, self.halted.reason)
+
+    def halt(self, offset: int, reason: str) -> NoReturn:
+        self.halted = CorruptLogError(self.number, offset, reason)
+        raise self.halted
+
+    async def _read_to_end(self) -> tuple[Counted, ...]:
         end = await self._log.end(self.number)
         if end < self.next_offset:
             raise CorruptLogError(

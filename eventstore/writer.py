@@ -190,6 +190,7 @@ class _Attempt(Generic[R]):
         return UnavailableError("the log did not answer in time")
 
     async def run(self, decide: Decide[R]) -> Done[R]:
+        self._partition.require_running()
         while True:
             if not self._partition.is_certain:
                 done = await self._resolve()
@@ -235,6 +236,10 @@ class _Attempt(Generic[R]):
             offset = await self._log.append(partition.number, key, value)
         except AppendUnknownError:
             return None
+        if 0 <= offset < partition.next_offset:
+            partition.halt(
+                offset, f"the log wrote before offset {partition.next_offset}, which was read before"
+            )
         if offset != partition.next_offset:
             return None
         record = Record(partition=partition.number, offset=offset, key=key, value=value)

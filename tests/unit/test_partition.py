@@ -17,7 +17,6 @@ from eventstore.keyring import KeyRecord, Keyring
 from eventstore.log import Log
 from eventstore.memory_log import MemoryLog
 from eventstore.partition import Partition
-from eventstore.sealing import UnsealError
 from eventstore.writer import Writer
 from tests.support.examples import MINUTE, NOON, REGISTERED
 from tests.support.memory_keys import KEY_ENCRYPTION_KEY, KeyTopic, MemoryKeyStore
@@ -62,13 +61,13 @@ async def test_a_log_that_never_hands_out_its_end_is_unavailable() -> None:
     assert not partition.is_certain
 
 
-async def test_a_commit_that_cannot_be_opened_is_read_again_and_never_skipped() -> None:
+async def test_a_commit_that_cannot_be_opened_halts_and_is_never_skipped() -> None:
     log, keys = await new_log(), KeyTopic()
     await Scribe(log, keys.keyring()).write(ACCOUNT, REGISTERED)
     wrong = partition_of(log, Keyring(MemoryKeyStore(keys), bytes(32)))
     for _ in range(2):
         keys.records.append(keys.records[0])
-        with pytest.raises(UnsealError):
+        with pytest.raises(CorruptLogError, match="a data key does not open"):
             await wrong.catch_up()
         assert (wrong.position.seq, wrong.next_offset) == (0, 1)
 

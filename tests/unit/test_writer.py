@@ -260,6 +260,19 @@ async def test_a_log_that_became_shorter_halts() -> None:
         await writer.transact(IDENTIFIER, count_failure, SYSTEM)
 
 
+async def test_a_log_that_became_shorter_unnoticed_halts_at_the_next_append() -> None:
+    """Its acknowledgement lies before what was read: it can chain on nothing that still is there."""
+    log, keys = await new_log(), KeyTopic()
+    writer = new_writer(log, keys)
+    for _ in range(3):
+        await writer.transact(IDENTIFIER, count_failure, SYSTEM)
+    del log._records[0][-2:]  # noqa: SLF001  # as above
+    for _ in range(3):
+        with pytest.raises(CorruptLogError):
+            await writer.transact(IDENTIFIER, count_failure, SYSTEM)
+    assert len(await counted_commits(log)) == 1
+
+
 async def test_a_halted_partition_leaves_the_others_alone() -> None:
     log, keys = await new_log(2), KeyTopic()
     writer = new_writer(log, keys)
