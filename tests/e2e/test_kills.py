@@ -16,8 +16,9 @@ import pytest
 
 from localstack.ports import free_port_variables
 from localstack.stack import StackInfo, running_stack, start_stack, stop_stack
+from runtime.kafka import KafkaWriter
 from tests.e2e.conftest import open_chancery, until_ready
-from tests.support.chancery import PASSWORD, Chancery, bearer, new_email
+from tests.support.chancery import PASSWORD, Chancery, bearer, new_email, problem_code
 from tests.support.log_reading import read_log
 
 PATIENCE_SECONDS = 40.0
@@ -197,3 +198,33 @@ async def _judge_mails(chancery: Chancery, load: Load, *, may_repeat: bool) -> N
         mails = await chancery.mails_to(email)
         assert len({mail.message_id for mail in mails}) == 1
         assert len(mails) == 1 or may_repeat
+
+
+async def test_a_record_that_is_none_halts_its_partition_and_no_other(doomed: Chancery) -> None:
+    """It comes last: what stands in the log stays there. A restarted command process halts there too."""
+    people = [await doomed.new_person() for _ in range(6)]
+    poisoned = people[0].tokens["position"].partition(":")[0]
+    writer = KafkaWriter(doomed.settings["CHANCERY_KAFKA_BOOTSTRAP"], timeout_seconds=5)
+    await writer.send("chancery.events", int(poisoned), b"account-aa", b"{not json")
+    await writer.stop()
+    for restarted in (False, True):
+        if restarted:
+            _kill(doomed.home, "command")
+        for person in people:
+            is_halted = person.tokens["position"].partition(":")[0] == poisoned
+            answer = await _answered(doomed, person.email)
+            assert answer.status_code == (503 if is_halted else 201)
+            assert not is_halted or problem_code(answer) == "log-halted"
+    ready = await doomed.http.get(doomed.command_url + "/health/ready")
+    assert ready.status_code == 503
+    assert list(ready.json()["failing"]) == [f"partition-{poisoned}"]
+
+
+async def _answered(chancery: Chancery, email: str) -> httpx.Response:
+    until = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return await chancery.sign_in(email)
+        except httpx.TransportError:
+            assert time.monotonic() < until
+            await asyncio.sleep(0.1)
