@@ -4,15 +4,23 @@ A mail is recorded in the transaction that moves the mailer's checkpoint, once S
 the two is the gap that SMTP leaves to everybody: a mailer that dies there sends the mail again, under the
 same Message-ID. Two mailers share the partitions by locks that live in the connection that writes the
 record, so whoever loses the lock cannot record either; the other stands by.
+
+A mail that the server puts off for its recipient alone is recorded as deferred, keeps nobody waiting, and
+is planned anew from its commit and tried again until it has an outcome.
 """
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
-from eventstore.chain import Head
-from eventstore.errors import CorruptLogError
-from eventstore.facts import RecordedFact
+import msgspec
+
+from events.codec import CATALOGUE
+from eventstore.chain import ChainReader, Head
+from eventstore.commit import decode_commit
+from eventstore.errors import CorruptLogError, UnavailableError
+from eventstore.facts import RecordedFact, open_commit
 from eventstore.keyring import Keyring
 from eventstore.log import Log
 from projectors.follower import Batch, Follower, read_log_id
@@ -25,6 +33,7 @@ from readmodels.sent_mails import (
     SentMail,
     advance_checkpoint,
     begin_checkpoint,
+    deferred_mails,
     is_recorded,
     lock_checkpoint,
     read_checkpoint,
@@ -35,7 +44,13 @@ from readmodels.tables import create_tables
 from runtime.clock import Clock
 from runtime.health import Health
 from runtime.logs import get_logger
-from runtime.mail import MailRefusedError, MailUnavailableError, OutgoingMail, SmtpSender
+from runtime.mail import (
+    MailDeferredError,
+    MailRefusedError,
+    MailUnavailableError,
+    OutgoingMail,
+    SmtpSender,
+)
 from runtime.postgres import Connection, Postgres, PostgresUnavailableError
 
 IDLE_SECONDS = 0.5
@@ -45,6 +60,11 @@ SETTLE_SECONDS = 1.0
 """Commits without mail move the checkpoint no more often than this."""
 FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 5.0
+RETRY_SECONDS = 20.0
+RETRIES = 100
+RETRYING_SECONDS = 5.0
+"""Deferred mails are looked for so often, so many at a time, and keep new ones waiting hardly longer."""
+READ_AGAIN_SECONDS = 5.0
 
 _SQL = load_statements(__file__)
 _log = get_logger("mailer")
@@ -57,6 +77,10 @@ class PostOffice:
     sender: SmtpSender
     code_for: CodeFor
     clock: Clock
+    retry_seconds: float = RETRY_SECONDS
+
+
+ReadAgain = Callable[[SentMail], Awaitable[Sequence[RecordedFact]]]
 
 
 class Mailer:
@@ -129,12 +153,31 @@ class Mailer:
         follower = Follower(self._log, self._keyring, course.partition, head, HANDLES)
         while True:
             stop_if_cancelled()
+            await desk.retry_deferred(self._read_again)
             batch = await follower.next(wait_seconds=IDLE_SECONDS)
             if batch is None:
                 course.reached_end()
                 await desk.settle(follower.head)
             else:
                 await desk.handle(batch)
+
+    async def _read_again(self, mail: SentMail) -> Sequence[RecordedFact]:
+        """The facts of interest of a commit that was found to count when its mail was deferred."""
+        records = await self._log.read(mail.partition, mail.offset, wait_seconds=READ_AGAIN_SECONDS)
+        if not records:
+            raise UnavailableError(f"partition {mail.partition}, offset {mail.offset} cannot be read")
+        record = records[0]
+        if record.value is None:
+            raise CorruptLogError(mail.partition, mail.offset, "a record without value")
+        commit = decode_commit(record.value)
+        before = Head(seq=mail.seq - 1, hash=commit.prev, next_offset=mail.offset)
+        counted = ChainReader(mail.partition, self._log.partitions, before).admit(record)
+        if counted is None:
+            raise CorruptLogError(mail.partition, mail.offset, f"not commit {mail.seq}")
+        wanted = tuple(event for event in commit.events if CATALOGUE.get((event.type, event.rev)) in HANDLES)
+        part = replace(counted, commit=msgspec.structs.replace(commit, events=wanted))
+        await self._keyring.catch_up()
+        return await open_commit(self._keyring, part)
 
 
 class _Desk:
@@ -150,6 +193,7 @@ class _Desk:
         self._metrics = metrics
         self._known = Checkpoint(log_id="")
         self._settled_at = 0.0
+        self._retry_at = 0.0
 
     async def open(self, log_id: str) -> Head:
         stored = await begin_checkpoint(self._connection, self._partition, log_id)
@@ -161,10 +205,10 @@ class _Desk:
 
     async def handle(self, batch: Batch) -> None:
         for commit in batch.commits:
-            planned = [(fact, self._plan(fact)) for fact in commit.facts]
+            planned = [(fact, self._plan(fact, self._office.sender.domain)) for fact in commit.facts]
             mails = [(fact, mail) for fact, mail in planned if mail is not None]
             for number, (fact, mail) in enumerate(mails, start=1):
-                sent = await self._sent(fact, mail)
+                sent = await self._sent(fact, mail, commit.head.next_offset - 1)
                 await self._move_on(commit.head if number == len(mails) else None, sent)
         if asyncio.get_running_loop().time() - self._settled_at > SETTLE_SECONDS:
             await self.settle(batch.head)
@@ -195,54 +239,97 @@ class _Desk:
             log_id=self._known.log_id, seq=head.seq, hash=head.hash, next_offset=head.next_offset
         )
 
-    def _plan(self, fact: RecordedFact) -> PlannedMail | None:
-        return plan_mail(fact, self._office.code_for, self._office.sender.domain)
+    async def retry_deferred(self, read_again: ReadAgain) -> None:
+        """Try what was deferred, if it is time to. A failure of the server or the log ends this look, not the next."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        if began < self._retry_at:
+            return
+        self._retry_at = began + self._office.retry_seconds
+        for deferred in await deferred_mails(self._connection, self._partition, RETRIES):
+            stop_if_cancelled()
+            mail = self._planned_again(deferred, await read_again(deferred))
+            try:
+                outcome = await self._try(mail)
+            except MailUnavailableError:
+                break
+            await record_mail(
+                self._connection, replace(deferred, sent_at=self._office.clock(), outcome=outcome)
+            )
+            if outcome != "deferred":
+                self._tell(mail, f"{deferred.partition}:{deferred.seq}", outcome)
+            if loop.time() - began > RETRYING_SECONDS:
+                break
+        self._retry_at = loop.time() + self._office.retry_seconds
 
-    async def _sent(self, fact: RecordedFact, mail: PlannedMail) -> SentMail | None:
+    def _planned_again(self, deferred: SentMail, facts: Sequence[RecordedFact]) -> PlannedMail:
+        """The same mail under the same id, also where the sender's address was changed since."""
+        domain = deferred.message_id.rpartition("@")[2].removesuffix(">")
+        for mail in (self._plan(fact, domain) for fact in facts):
+            if mail is not None and mail.message_id == deferred.message_id:
+                return mail
+        raise CorruptLogError(deferred.partition, deferred.offset, "the deferred mail is not asked for here")
+
+    def _plan(self, fact: RecordedFact, domain: str) -> PlannedMail | None:
+        return plan_mail(fact, self._office.code_for, domain)
+
+    async def _sent(self, fact: RecordedFact, mail: PlannedMail, offset: int) -> SentMail | None:
         """What became of the mail; None if a record says that it was dealt with before."""
         if await is_recorded(self._connection, mail.message_id):
             return None
         outcome = await self._deliver(mail)
-        self._metrics.mails.labels(outcome).inc()
-        _log.info("mail", kind=mail.kind, position=str(fact.position), outcome=outcome)
+        self._tell(mail, str(fact.position), outcome)
         return SentMail(
             message_id=mail.message_id,
             partition=fact.position.partition,
             seq=fact.position.seq,
+            offset=offset,
             sent_at=self._office.clock(),
             outcome=outcome,
         )
+
+    def _tell(self, mail: PlannedMail, position: str, outcome: MailOutcome) -> None:
+        self._metrics.mails.labels(outcome).inc()
+        _log.info("mail", kind=mail.kind, position=position, outcome=outcome)
 
     async def _deliver(self, mail: PlannedMail) -> MailOutcome:
         """Try until the server decides, or until the mail is of no more use."""
         pause = FIRST_PAUSE_SECONDS
         while True:
             stop_if_cancelled()
-            now = self._office.clock()
-            if mail.recipient is None:
-                return "erased"
-            if now >= mail.expires_at:
-                return "expired"
-            outgoing = OutgoingMail(
-                message_id=mail.message_id,
-                recipient=mail.recipient,
-                subject=mail.subject,
-                text=mail.text,
-                at=now,
-            )
             try:
-                await self._office.sender.send(outgoing)
-            except MailRefusedError:
-                self._health.set("smtp", None)
-                return "refused"
+                return await self._try(mail)
             except MailUnavailableError as error:
-                self._health.set("smtp", str(error))
                 _log.warning("mail waits", kind=mail.kind, partition=self._partition, error=str(error))
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
-                continue
-            self._health.set("smtp", None)
-            return "sent"
+
+    async def _try(self, mail: PlannedMail) -> MailOutcome:
+        """What becomes of the mail now. MailUnavailableError if the server does not say."""
+        now = self._office.clock()
+        if mail.recipient is None:
+            return "erased"
+        if now >= mail.expires_at:
+            return "expired"
+        outgoing = OutgoingMail(
+            message_id=mail.message_id,
+            recipient=mail.recipient,
+            subject=mail.subject,
+            text=mail.text,
+            at=now,
+        )
+        outcome: MailOutcome = "sent"
+        try:
+            await self._office.sender.send(outgoing)
+        except MailRefusedError:
+            outcome = "refused"
+        except MailDeferredError:
+            outcome = "deferred"
+        except MailUnavailableError as error:
+            self._health.set("smtp", str(error))
+            raise
+        self._health.set("smtp", None)
+        return outcome
 
 
 def _require_same_log(partition: int, checkpoint: Checkpoint, log_id: str) -> None:

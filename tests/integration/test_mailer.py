@@ -1,17 +1,20 @@
 """The mailer on a real database and real SMTP: once, in order, never too late, whatever fails."""
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from aiosmtpd.smtp import SMTP, Envelope, Session
 from prometheus_client import CollectorRegistry
 
 from events.account import SignUpRepeated, VerificationRequested
 from eventstore.log import Log
 from projectors.mailer import Mailer, PostOffice
 from projectors.metrics import Metrics
-from runtime.clock import utc_now
+from runtime.clock import Clock, utc_now
 from runtime.codes import verification_code
 from runtime.health import Health
 from runtime.mail import SmtpSender
@@ -34,13 +37,45 @@ async def box() -> AsyncIterator[PostBox]:
         yield box
 
 
+class GreyBox(PostBox):
+    """Puts off the mails of some recipients."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.deferred_recipients: set[str] = set()
+        self.deferrals = 0
+
+    async def handle_RCPT(  # noqa: N802  # aiosmtpd's name
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if address in self.deferred_recipients:
+            self.deferrals += 1
+            return "450 Later"
+        return await super().handle_RCPT(server, session, envelope, address, options)
+
+
+@pytest.fixture
+async def grey_box() -> AsyncIterator[GreyBox]:
+    box, loop = GreyBox(), asyncio.get_running_loop()
+    server = await loop.create_server(lambda: SMTP(box, hostname="test", loop=loop), "127.0.0.1", 0)
+    box.port = server.sockets[0].getsockname()[1]
+    with contextlib.closing(server):
+        yield box
+
+
 def new_mailer(
-    log: Log, keys: KeyTopic, postgres: Postgres, port: int, health: Health | None = None
+    log: Log,
+    keys: KeyTopic,
+    postgres: Postgres,
+    port: int,
+    health: Health | None = None,
+    clock: Clock = utc_now,
 ) -> Mailer:
     office = PostOffice(
         sender=SmtpSender("127.0.0.1", port, FROM),
         code_for=lambda challenge_id: verification_code(CODE_KEY, challenge_id),
-        clock=utc_now,
+        clock=clock,
+        retry_seconds=0.1,
     )
     metrics = Metrics(CollectorRegistry())
     return Mailer(log, keys.keyring(), postgres, office, health or Health(), metrics)
@@ -117,14 +152,68 @@ async def test_mail_waits_for_smtp_in_order_and_the_refused_are_passed(
     scribe, health = Scribe(log, keys.keyring()), Health()
     for name in ("one", "two", "gone", "spam", "three"):
         await sign_up(scribe, f"{name}@example.com")
-    box.answers.extend(["250 Kept", "451 Later", "451 Later", "250 Kept", "554 Not this"])
+    box.answers.extend(["250 Kept", "421 Later", "421 Later", "250 Kept", "554 Not this"])
     box.refused_recipients.add("gone@example.com")
     async with running(new_mailer(log, keys, postgres, box.port, health).run()):
-        await eventually(lambda: says(health, "SMTP 451"))
+        await eventually(lambda: says(health, "SMTP 421"))
         expected = ["sent", "sent", "refused", "refused", "sent"]
         await eventually(lambda: are_outcomes(postgres, expected))
         await eventually(lambda: is_well(health))
     assert recipients(box) == ["one@example.com", "two@example.com", "three@example.com"]
+
+
+async def test_a_mail_put_off_for_its_recipient_keeps_nobody_waiting_and_arrives_once(
+    postgres: Postgres, grey_box: GreyBox
+) -> None:
+    log, keys = await new_log(), KeyTopic()
+    scribe, health = Scribe(log, keys.keyring()), Health()
+    for name in ("one", "grey", "two"):
+        await sign_up(scribe, f"{name}@example.com")
+    grey_box.deferred_recipients.add("grey@example.com")
+    async with running(new_mailer(log, keys, postgres, grey_box.port, health).run()):
+        await eventually(lambda: are_outcomes(postgres, ["sent", "deferred", "sent"]))
+        assert recipients(grey_box) == ["one@example.com", "two@example.com"]
+        await eventually(lambda: is_well(health))
+        await eventually(lambda: has_deferred(grey_box, 3))
+        grey_box.deferred_recipients.clear()
+        await eventually(lambda: are_outcomes(postgres, ["sent"] * 3))
+        await sign_up(scribe, "three@example.com")
+        await eventually(lambda: are_outcomes(postgres, ["sent"] * 4))
+    assert recipients(grey_box) == [f"{name}@example.com" for name in ("one", "two", "grey", "three")]
+
+
+async def test_deferred_mails_outlive_the_mailer_and_end_as_the_server_says(
+    postgres: Postgres, grey_box: GreyBox
+) -> None:
+    log, keys = await new_log(), KeyTopic()
+    scribe = Scribe(log, keys.keyring())
+    grey = ("grey", "gone", "erased", "still")
+    ids = [await sign_up(scribe, f"{name}@example.com") for name in grey]
+    grey_box.deferred_recipients.update(f"{name}@example.com" for name in grey)
+    grey_box.answers.append("451 Not this text now")
+    await sign_up(scribe, "text@example.com")
+    async with running(new_mailer(log, keys, postgres, grey_box.port).run()):
+        await eventually(lambda: are_outcomes(postgres, ["deferred"] * 4 + ["sent"]))
+    grey_box.deferred_recipients = {"still@example.com"}
+    grey_box.refused_recipients.add("gone@example.com")
+    keys.erase(stream_of(ids[2]))
+    async with running(new_mailer(log, keys, postgres, grey_box.port).run()):
+        await eventually(lambda: are_outcomes(postgres, ["sent", "refused", "erased", "deferred", "sent"]))
+    assert sorted(recipients(grey_box)) == ["grey@example.com", "text@example.com"]
+    assert grey_box.taken[-1].code == verification_code(CODE_KEY, f"challenge-{ids[0]}")
+
+
+async def test_a_deferred_mail_expires(postgres: Postgres, grey_box: GreyBox) -> None:
+    log, keys = await new_log(), KeyTopic()
+    await sign_up(Scribe(log, keys.keyring()), "grey@example.com")
+    grey_box.deferred_recipients.add("grey@example.com")
+    async with running(new_mailer(log, keys, postgres, grey_box.port).run()):
+        await eventually(lambda: are_outcomes(postgres, ["deferred"]))
+    grey_box.deferred_recipients.clear()
+    mailer = new_mailer(log, keys, postgres, grey_box.port, clock=lambda: utc_now() + 16 * MINUTE)
+    async with running(mailer.run()):
+        await eventually(lambda: are_outcomes(postgres, ["expired"]))
+    assert recipients(grey_box) == []
 
 
 async def test_smtp_that_is_down_loses_nothing(postgres: Postgres) -> None:
@@ -247,6 +336,10 @@ async def genesis_hash(log: Log) -> str:
 
 async def says(health: Health, words: str) -> bool:
     return any(words in reason for reason in health.failing().values())
+
+
+async def has_deferred(box: GreyBox, times: int) -> bool:
+    return box.deferrals >= times
 
 
 async def is_well(health: Health) -> bool:
