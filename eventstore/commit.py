@@ -5,6 +5,8 @@ The value is JSON that is written once and never re-serialised: hashes run over 
 
 import base64
 import hashlib
+import secrets
+import uuid
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Self
@@ -115,6 +117,14 @@ def decode_commit(value: bytes) -> Commit:
 
 def decode_genesis(value: bytes) -> Genesis:
     return _GENESIS_DECODER.decode(value)
+
+
+def new_commit_id(at: datetime) -> str:
+    """A UUIDv7 (RFC 9562 section 5.7): it sorts by time, and is random for the rest."""
+    milliseconds = int(at.timestamp() * 1000)
+    random = secrets.randbits(74)
+    number = milliseconds << 80 | 0x7 << 76 | (random >> 62) << 64 | 0b10 << 62 | random & (1 << 62) - 1
+    return str(uuid.UUID(int=number))
 
 
 def hash_record(key: bytes, value: bytes) -> str:

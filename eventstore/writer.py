@@ -6,7 +6,6 @@ not there, the decision is taken again on the new state under the same id. It is
 """
 
 import asyncio
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +15,7 @@ from domain.aggregate import AnyAggregate
 from domain.refusals import Refusal
 from events.fact import Event
 from events.streams import partition_of
-from eventstore.commit import Actor, Commit, Position, Record, encode, hash_record
+from eventstore.commit import Actor, Commit, Position, Record, encode, hash_record, new_commit_id
 from eventstore.errors import (
     AppendUnknownError,
     CorruptLogError,
@@ -180,7 +179,7 @@ class _Attempt(Generic[R]):
         self._clock = clock
         self._partition = partition
         self._origin = origin
-        self._commit_id = origin.commit_id or str(uuid.uuid4())
+        self._commit_id = origin.commit_id or new_commit_id(clock())
         self._sent: dict[str, R] = {}
         """The answer that goes with each record that was sent, by the record's hash."""
 

@@ -3,14 +3,16 @@
 import base64
 import hashlib
 import json
+import uuid
 from dataclasses import replace
+from datetime import timedelta
 
 import msgspec
 import pytest
 
 from eventstore import chain as chain_module
 from eventstore.chain import ChainReader, Head
-from eventstore.commit import Genesis, Position, Record, encode, hash_record
+from eventstore.commit import Genesis, Position, Record, encode, hash_record, new_commit_id
 from eventstore.errors import CorruptLogError
 from tests.support.chains import AT, KEY, LOG_ID, commit_after, genesis, head_after
 
@@ -25,6 +27,13 @@ def test_the_hash_is_the_documented_one() -> None:
     message = b"chancery/log/v1\x00" + (3).to_bytes(4, "big") + b"key" + b"value"
     expected = base64.urlsafe_b64encode(hashlib.sha256(message).digest()).decode().rstrip("=")
     assert hash_record(b"key", b"value") == expected
+
+
+def test_a_commit_id_is_a_uuid_that_sorts_by_time() -> None:
+    first, second = (uuid.UUID(new_commit_id(AT + timedelta(seconds=n))) for n in (0, 1))
+    assert {(one.version, one.variant) for one in (first, second)} == {(7, uuid.RFC_4122)}
+    assert first < second
+    assert first.int >> 80 == int(AT.timestamp() * 1000)
 
 
 def test_the_genesis_has_the_documented_form() -> None:
