@@ -87,12 +87,23 @@ async def test_a_new_client_is_shown_to_people_too(chancery: Chancery) -> None:
     assert re.fullmatch(shape, out)
 
 
-@pytest.mark.parametrize("scopes", ["", ",", "ä", 'a"b', "a b,c\\d", "x" * 1001])
+@pytest.mark.parametrize("scopes", ["ä", 'a"b', "a b,c\\d", "x" * 1001])
 async def test_a_client_without_good_scopes_is_refused_with_a_sentence(
     chancery: Chancery, scopes: str
 ) -> None:
     code, out, err = await chancery.cli(*ADMIN, "--scopes", scopes, "--json")
     assert (code, out, err) == (1, "", "The client may not ask for this scope.\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "scopes"), [("billing", ""), ("billing", " , "), ("a\nb", "a"), ("n\udcff", "a")]
+)
+async def test_a_client_without_any_scope_or_with_an_odd_name_is_a_usage_error(
+    chancery: Chancery, name: str, scopes: str
+) -> None:
+    outcome = await chancery.cli("admin", "create-client", "--name", name, "--scopes", scopes)
+    sentence = "--name must be printable, and --scopes must name at least one scope.\n"
+    assert outcome == (2, "", sentence)
 
 
 @pytest.mark.parametrize("name", ["", "  ", "x" * 101])
