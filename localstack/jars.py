@@ -69,7 +69,7 @@ class Jars:
         with tempfile.TemporaryDirectory(prefix="fetching-", dir=self.folder.parent) as draft:
             whole = Path(draft) / "jars"
             whole.mkdir()
-            _fetch(pins, Path(draft) / "maven", whole)
+            fetch(pins, Path(draft) / "maven", whole)
             shutil.rmtree(self.folder, ignore_errors=True)
             try:
                 whole.rename(self.folder)
@@ -84,7 +84,8 @@ def load_pins() -> list[Pin]:
     return [Pin(coordinate, sha256.removeprefix("sha256:")) for coordinate, sha256 in lines]
 
 
-def _fetch(pins: list[Pin], maven: Path, target: Path) -> None:
+def fetch(pins: list[Pin], maven: Path, target: Path) -> None:
+    """Put every pinned jar into `target`, from the repository folder `maven` or from Maven Central through it."""
     context = _maven(maven)
 
     def fetch_one(pin: Pin) -> None:
