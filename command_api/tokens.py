@@ -65,7 +65,7 @@ class Tokens:
             "token_type": "Bearer",
             "expires_in": claims.expires_at - claims.issued_at,
             "refresh_token": render_refresh_token(self._keys.refresh_key, refresh),
-            "refresh_expires_in": int((refresh_expires_at - at).total_seconds()),
+            "refresh_expires_in": round((refresh_expires_at - at).total_seconds()),
             "scope": scope,
             "session_id": session.session_id,
             "account_id": account_id,
