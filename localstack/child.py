@@ -143,7 +143,7 @@ class Child:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                cwd=Path(__file__).parent.parent,
+                cwd=self.part.folder,
                 env=self._environment,
                 process_group=0,
                 preexec_fn=ends_with_parent(self.part.stop_signal),

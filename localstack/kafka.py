@@ -48,6 +48,7 @@ def kafka(home: Path, ports: Ports, jars: Jars) -> Part:
         answers=partial(kafka_answers, ports.kafka),
         prepare=prepare,
         settle=classes.make,
+        folder=folder,
     )
 
 

@@ -3,10 +3,12 @@
 import signal
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 INFRASTRUCTURE = ("postgres", "kafka", "valkey", "mail")
 """In the order of starting; stopping goes the other way."""
 PROCESSES = ("command", "query", "projectors", "mailer")
+CHECKOUT = Path(__file__).parent.parent
 
 
 async def _nothing(_report: Callable[[str], None]) -> None:
@@ -31,5 +33,7 @@ class Part:
     settle: Callable[[int], Awaitable[None]] | None = None
     """Done once with the pid, unhurried, when the whole stack is ready; later starts profit."""
     environment: Mapping[str, str] = field(default_factory=dict)
+    folder: Path = CHECKOUT
+    """Where it runs: what a program drops into its working directory belongs to the home, not to the checkout."""
     owner: Owner | None = None
     stop_signal: signal.Signals = signal.SIGTERM
