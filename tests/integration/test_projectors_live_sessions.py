@@ -131,3 +131,18 @@ async def test_a_session_of_another_log_is_never_found(valkey: Valkey, postgres:
         await eventually(lambda: is_found(asked, kept.session_id, kept))
     async with running(valkey_runner(second, keys, valkey).run()):
         await eventually(lambda: is_found(asked, kept.session_id, "ended"))
+
+
+async def test_who_waited_for_a_position_believes_no_tables_that_are_behind(
+    valkey: Valkey, postgres: Postgres
+) -> None:
+    log, keys = await new_log(PARTITIONS), KeyTopic()
+    await create_tables(postgres)
+    kept, _ = await history(log, keys)
+    verdicts = Verdicts(valkey=valkey, postgres=postgres, partitions=PARTITIONS).within(ENOUGH)
+    asked = sessions_in(valkey, postgres)
+    async with running(valkey_runner(log, keys, valkey).run()):
+        await eventually(lambda: is_found(asked, kept.session_id, kept))
+        assert await verdicts.verdict(kept.session_id, "j") == "live"
+        assert await verdicts.verdict_at_position(kept.session_id, "j") == "unknown"
+        assert await asked.find_in_tables(kept.session_id) == "unknown"
