@@ -6,11 +6,11 @@ BIN := .venv/bin
 BOOTSTRAP := $(PYTHON) localstack/bootstrap.py
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs inbox clean demo check test format runtime dev
+.PHONY: help up down status logs inbox clean demo check test soak format runtime dev
 
 help:
 	@echo "make up | demo | status | logs | inbox | down | clean     the local stack"
-	@echo "make check | test | format                               development"
+	@echo "make check | test | soak | format                        development"
 
 runtime:
 	@$(BOOTSTRAP) runtime
@@ -33,6 +33,12 @@ check: dev
 
 test: dev
 	$(BIN)/python -m pytest --cov --cov-report=term
+
+# SCHEDULES=n runs fewer than the usual million, FAULT_RUNS=n all fault tests more than once; with
+# CHANCERY_SOAK_FACTOR=n each of them does n times as much. What ran is noted in docs/reference/soak.md.
+soak: dev
+	$(BIN)/python -m tests.soak simulation $(if $(SCHEDULES),--count $(SCHEDULES))
+	$(BIN)/python -m tests.soak faults $(if $(FAULT_RUNS),--count $(FAULT_RUNS))
 
 format: dev
 	$(BIN)/ruff format .

@@ -1,9 +1,7 @@
 """`chancery admin …`: what needs the configuration's secrets and no access token."""
 
 import asyncio
-import hashlib
 import json
-import secrets
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -54,29 +52,29 @@ async def register_client(
 ) -> dict[str, str]:
     """Append the registration to the log; the new client's id and secret."""
     from command_api.app import open_writer
+    from command_api.clients import digest_of, new_secret
     from domain.client import RegisterClient
-    from domain.values import parse_scope
+    from domain.values import parse_audiences, parse_scope
     from events.streams import client_stream, new_id
     from eventstore.commit import Actor
     from eventstore.writer import Draft, Origin
-    from runtime.encoding import base64url
 
-    parsed = parse_scope(" ".join(scopes))
-    client_id, secret = new_id(), "ccs_" + secrets.token_urlsafe(32)
+    parsed, parsed_audiences = parse_scope(" ".join(scopes)), parse_audiences(audiences)
+    client_id, secret = new_id(), new_secret()
 
     def register(draft: Draft) -> None:
         command = RegisterClient(
             client_id=client_id,
             name=name,
             scopes=parsed,
-            audiences=audiences,
-            secret_digest=base64url(hashlib.sha256(secret.encode()).digest()),
+            audiences=parsed_audiences,
+            secret_digest=digest_of(secret),
             at=draft.at,
         )
         draft.decide(client_stream(client_id), command)
 
-    async with open_writer(settings, deadline_seconds=READ_SECONDS) as (writer, _):
-        await writer.transact(
+    async with open_writer(settings, deadline_seconds=READ_SECONDS) as opened:
+        await opened.writer.transact(
             client_stream(client_id), register, Origin(actor=Actor(kind="system", id="cli"))
         )
     return {"client_id": client_id, "client_secret": secret}

@@ -6,7 +6,7 @@ A sub-command's file imports only light things at its top and its heavy ones ins
 
 import typer
 
-from cli import admin, demo, provision, serve, stack
+from cli import admin, demo, keys, projections, provision, replay, serve, stack
 
 app = typer.Typer(
     name="chancery",
@@ -26,6 +26,9 @@ app.command()(demo.demo)
 app.command()(serve.serve)
 app.command()(provision.provision)
 app.add_typer(admin.app, name="admin")
+app.add_typer(keys.app, name="keys")
+app.add_typer(projections.app, name="projections")
+app.add_typer(replay.app, name="replay")
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ async def _provision() -> str:
     from eventstore.provision import Topics, create_topics, verify_topics, write_genesis
     from readmodels.tables import create_tables
     from runtime.clock import utc_now
-    from runtime.kafka import open_admin
+    from runtime.kafka_admin import open_admin
     from runtime.postgres import Postgres
     from runtime.settings import load_settings
 

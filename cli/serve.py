@@ -1,9 +1,10 @@
 """`chancery serve …`: one process of the platform, in the foreground, until SIGTERM or SIGINT."""
 
 import asyncio
+import contextlib
 import sys
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
@@ -11,6 +12,7 @@ from cli.failures import USAGE, explained
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
+    from contextlib import AbstractAsyncContextManager
     from typing import Any
 
     from prometheus_client import CollectorRegistry
@@ -20,7 +22,10 @@ if TYPE_CHECKING:
 
     Worker = Callable[[Settings, Health, CollectorRegistry], Coroutine[Any, Any, None]]
 
-Process = Literal["command", "query", "projectors", "mailer"]
+T = TypeVar("T")
+Process = Literal["command", "query", "projectors", "mailer", "relay"]
+
+START_PAUSE_SECONDS = 0.5
 
 
 def serve(process: Annotated[Process, typer.Argument(help="Which process to run.")]) -> None:
@@ -43,6 +48,10 @@ def serve(process: Annotated[Process, typer.Argument(help="Which process to run.
 def _run(work: Awaitable[None]) -> None:
     import uvloop
 
+    from runtime.collector import collect_seldom
+
+    collect_seldom()
+
     async def main() -> None:
         await work
 
@@ -52,17 +61,48 @@ def _run(work: Awaitable[None]) -> None:
 
 async def _command(settings: "Settings") -> None:
     from command_api.app import open_command_api
-    from runtime.serving.server import serve_http
+    from runtime.collector import freeze_what_stays
+    from runtime.serving.server import serve_all
 
-    async with open_command_api(settings) as app:
-        await serve_http(app, host=settings.bind_host, port=settings.command_port)
+    async with _once_possible(lambda: open_command_api(settings), settings.start_seconds) as listeners:
+        freeze_what_stays()
+        await serve_all(listeners)
+
+
+@contextlib.asynccontextmanager
+async def _once_possible(
+    opening: "Callable[[], AbstractAsyncContextManager[T]]", seconds: float
+) -> AsyncIterator[T]:
+    """Open something as soon as its stores answer: they may be starting too, or one of their nodes be down."""
+    from eventstore.errors import TryAgainError
+    from runtime.kafka import KafkaUnavailableError
+    from runtime.logs import get_logger
+    from runtime.postgres import PostgresUnavailableError
+
+    log, loop = get_logger("serve"), asyncio.get_running_loop()
+    until = loop.time() + seconds
+    async with contextlib.AsyncExitStack() as stack:
+        while True:
+            try:
+                opened = await stack.enter_async_context(opening())
+                break
+            except (TryAgainError, KafkaUnavailableError, PostgresUnavailableError) as error:
+                if loop.time() > until:
+                    raise
+                log.warning(
+                    "waits for its stores", reason=str(error), seconds_left=round(until - loop.time())
+                )
+            await asyncio.sleep(START_PAUSE_SECONDS)
+        yield opened
 
 
 async def _query(settings: "Settings") -> None:
     from query_api.app import open_query_api
+    from runtime.collector import freeze_what_stays
     from runtime.serving.server import serve_http
 
     async with open_query_api(settings) as app:
+        freeze_what_stays()
         await serve_http(app, host=settings.bind_host, port=settings.query_port)
 
 
@@ -76,6 +116,12 @@ async def _mailer(settings: "Settings") -> None:
     from projectors.mailer_app import run
 
     await _serve_worker("Chancery mailer", run, settings, settings.mailer_port)
+
+
+async def _relay(settings: "Settings") -> None:
+    from projectors.relay_app import run
+
+    await _serve_worker("Chancery relay", run, settings, settings.relay_port)
 
 
 async def _serve_worker(title: str, run: "Worker", settings: "Settings", port: int) -> None:
@@ -96,4 +142,5 @@ _RUNNERS: dict[str, Callable[["Settings"], Awaitable[None]]] = {
     "query": _query,
     "projectors": _projectors,
     "mailer": _mailer,
+    "relay": _relay,
 }

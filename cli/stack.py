@@ -7,6 +7,7 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -19,7 +20,7 @@ from rich.table import Table
 from cli import follow
 from localstack.errors import StackError
 from localstack.inbox import Mail, inbox_file, read_mails
-from localstack.ports import LOOPBACK
+from localstack.ports import BROKERS, LOOPBACK
 from localstack.stack import (
     Lifetime,
     StackInfo,
@@ -41,6 +42,9 @@ def up(
     parts: Annotated[
         str, typer.Option(help="`all`, or `infra` for Kafka, PostgreSQL, Valkey and mail only.")
     ] = "all",
+    brokers: Annotated[
+        int | None, typer.Option(help="1 Kafka broker, or 3 that go on when one dies; 1 if left out.")
+    ] = None,
     *,
     foreground: Annotated[
         bool, typer.Option("--foreground", help="Stay here; Ctrl-C stops everything.")
@@ -57,14 +61,18 @@ def up(
         _refuse(
             f"The stack in {home} runs with --parts {running.selection}. `chancery down` stops it.", USAGE
         )
+    if running is not None and brokers not in (None, len(running.ports.brokers)):
+        count = len(running.ports.brokers)
+        _refuse(f"The stack in {home} runs with --brokers {count}. `chancery down` stops it.", USAGE)
     if running is not None and running.phase == "ready":
         console.print(
             f"Chancery already runs in {home}. `chancery status` shows it, `chancery down` stops it."
         )
         return
     lifetime: Lifetime = "caller" if foreground else "own"
+    environment = {**os.environ, **({} if brokers is None else {BROKERS: str(brokers)})}
     try:
-        info = _start(console, home, selection, lifetime)
+        info = _start(console, home, environment, selection, lifetime)
     except StackError as error:
         _refuse(str(error), UNREACHABLE)
     except KeyboardInterrupt:
@@ -185,12 +193,14 @@ class _Progress:
         self.line.update(f"{'; '.join(waiting)} [dim]({time.monotonic() - self.began:.0f} s)[/]")
 
 
-def _start(console: Console, home: Path, selection: Selection, lifetime: Lifetime) -> StackInfo:
+def _start(
+    console: Console, home: Path, environment: Mapping[str, str], selection: Selection, lifetime: Lifetime
+) -> StackInfo:
     console.print(f"Starting Chancery in {home}")
     with console.status("starting") as line:
         return start_stack(
             home,
-            os.environ,
+            environment,
             selection=selection,
             lifetime=lifetime,
             on_progress=_Progress(console, line),

@@ -40,7 +40,20 @@ TABLE: Mapping[type[Refusal], Row] = {
     r.InvalidScope: Row(400, "invalid-scope"),
     r.IdempotencyKeyReused: Row(422, "idempotency-key-reused"),
     r.ClientExists: Row(409, "client-exists"),
+    r.UnknownAccount: Row(404, "account-not-found"),
+    r.AccountIsClosed: Row(409, "account-closed"),
+    r.UnknownClient: Row(404, "client-not-found"),
+    r.InvalidClientName: Row(422, "invalid-client-name", "/name"),
+    r.InvalidClientScopes: Row(422, "invalid-client-scopes", "/scopes"),
+    r.InvalidClientAudiences: Row(422, "invalid-client-audiences", "/audiences"),
 }
+
+_POINTERS: Mapping[tuple[str, str], str] = {
+    ("/v1/me/password", "/password"): "/new_password",
+    ("/v1/password-resets/confirm", "/password"): "/new_password",
+    ("/v1/me/email-changes", "/email"): "/new_email",
+}
+"""Where a path calls a field by another name."""
 
 _OAUTH_ERRORS: Mapping[type[Refusal], tuple[int, str]] = {
     r.InvalidGrant: (400, "invalid_grant"),
@@ -57,7 +70,7 @@ def refusal_answer(refusal: Refusal, path: str) -> HttpAnswer:
         challenge = BASIC_CHALLENGE if isinstance(refusal, r.InvalidClient) else None
         return oauth_error(status, error, refusal.sentence, challenge)
     row = TABLE[type(refusal)]
-    pointer = "/new_password" if path == "/v1/me/password" and row.pointer == "/password" else row.pointer
+    pointer = _POINTERS.get((path, row.pointer), row.pointer)
     errors = [{"pointer": pointer, "detail": refusal.sentence}] if pointer else []
     challenge = BEARER_CHALLENGE if isinstance(refusal, r.SessionEnded) else None
     return problem(row.status, row.code, refusal.sentence, errors=errors, headers=challenge)

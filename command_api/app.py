@@ -2,55 +2,87 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
 from fastapi import FastAPI, Request, Response
 from prometheus_client import CollectorRegistry
 
+from command_api.admin_accounts import AdminAccounts
 from command_api.answers import refusal_answer, try_again_answer
 from command_api.callers import Callers
-from command_api.executor import Executor
+from command_api.calls import weighed
+from command_api.clients import Clients
+from command_api.close_account import Closing
+from command_api.email_change import EmailChangeRules, EmailChanges
+from command_api.errands import ErrandRunner
+from command_api.executor import Executor, Settles
+from command_api.fellows import Fellows, open_fellows
 from command_api.grants import Grants
+from command_api.password_proof import PasswordProof
+from command_api.password_reset import CodeRules, PasswordResets
 from command_api.profile import Profile
-from command_api.routes import accounts, me, oauth, sessions
+from command_api.routes import (
+    accounts,
+    admin_accounts,
+    clients,
+    email_changes,
+    me,
+    oauth,
+    password_resets,
+    sessions,
+    signing_keys,
+)
 from command_api.services import Services
 from command_api.sign_in import SignIn
 from command_api.sign_out import SignOut
 from command_api.sign_up import SignUp, SignUpRules
+from command_api.signing_keys import KeyPolicy, KeyRotation, ensure_signing_key, retire_signing_keys
 from command_api.tokens import TokenPolicy, Tokens
 from domain.account_commands import LockOut
-from domain.aggregates import AGGREGATES
+from domain.aggregates import AGGREGATES, FOLD_VERSION
 from domain.refusals import Refusal
-from domain.signing_keys import CreateFirstKey
-from events.streams import SIGNING_KEYS, new_id
-from eventstore.commit import Actor
+from events.streams import SIGNING_KEYS, partition_of
 from eventstore.errors import CorruptLogError, OverloadedError, TryAgainError, UnavailableError
 from eventstore.kafka_keys import KafkaKeyStore
 from eventstore.kafka_log import KafkaLog
+from eventstore.key_encryption import key_encryption
 from eventstore.keyring import Keyring
+from eventstore.postgres_key_index import PostgresKeyIndex
+from eventstore.postgres_write_model import PostgresSnapshots, create_write_model
 from eventstore.provision import Topics, verify_topics
-from eventstore.writer import Draft, Origin, Writer
-from runtime.access_token import ALGORITHM, new_signing_key
-from runtime.clock import utc_now
+from eventstore.writer import Limits, Stores, Writer
+from runtime.clock import Clock
 from runtime.health import Health
-from runtime.kafka import open_admin
+from runtime.kafka_admin import open_admin
 from runtime.keys import derive_keys
 from runtime.logs import get_logger
 from runtime.passwords import PasswordPool, PasswordPoolFullError
+from runtime.postgres import Postgres
 from runtime.serving.answers import failure
 from runtime.serving.app import Vitals, new_app
+from runtime.serving.server import Listener, bind
 from runtime.settings import Settings, secret_bytes
+from runtime.store_clock import StoreClock
 
 FOLLOW_SECONDS = 0.5
 STALE_SECONDS = 5.0
+SAVE_SECONDS = 1.0
 _log = get_logger("command_api")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """A writer on the real log, and what it works with."""
+
+    writer: Writer
+    keyring: Keyring
+    clock: Clock
+
+
 @contextlib.asynccontextmanager
-async def open_writer(
-    settings: Settings, *, deadline_seconds: float
-) -> AsyncIterator[tuple[Writer, Keyring]]:
+async def open_writer(settings: Settings, *, deadline_seconds: float) -> AsyncIterator[Opened]:
     """A writer on the real log. Partitions are read when they are first needed, or by `catch_up`."""
     async with contextlib.AsyncExitStack() as stack:
         await _verify_topics(settings)
@@ -59,36 +91,65 @@ async def open_writer(
         for part in (log, store):
             stack.push_async_callback(part.stop)
             await part.start()
-        keyring = Keyring(store, secret_bytes(settings.key_encryption_key))
+        postgres = await Postgres.open(settings.postgres_dsn.get_secret_value())
+        stack.push_async_callback(postgres.close)
+        await create_write_model(postgres)
+        clock = StoreClock()
+        await clock.anchor(postgres)
+        keyring = Keyring(store, key_encryption(settings), PostgresKeyIndex(postgres))
         await keyring.catch_up()
-        writer = Writer(log, keyring, AGGREGATES, clock=utc_now, deadline_seconds=deadline_seconds)
+        await keyring.find_subject(SIGNING_KEYS)
+        stores = Stores(log=log, keyring=keyring, snapshots=PostgresSnapshots(postgres, FOLD_VERSION))
+        limits = Limits(deadline_seconds=deadline_seconds, cache_bytes=settings.stream_cache_bytes)
+        writer = Writer(stores, AGGREGATES, clock, limits)
         stack.push_async_callback(writer.close)
-        yield writer, keyring
+        for work in (_keep_saved(writer, keyring, postgres), clock.run(postgres)):
+            stack.push_async_callback(_stop, asyncio.create_task(work))
+        yield Opened(writer=writer, keyring=keyring, clock=clock)
 
 
 @contextlib.asynccontextmanager
-async def open_command_api(settings: Settings) -> AsyncIterator[FastAPI]:
-    """The application, ready to take commands: the log was read, and a signing key exists."""
+async def open_command_api(settings: Settings) -> AsyncIterator[Sequence[Listener]]:
+    """What is to be served, ready to take commands: the log was read, and a signing key exists."""
     async with contextlib.AsyncExitStack() as stack:
-        writer, keyring = await stack.enter_async_context(
+        opened = await stack.enter_async_context(
             open_writer(settings, deadline_seconds=settings.command_deadline_seconds)
         )
-        passwords = PasswordPool(threads=settings.password_hash_threads, queue=settings.password_hash_queue)
+        writer = opened.writer
+        passwords = PasswordPool(
+            threads=settings.password_hash_threads,
+            queue=settings.password_hash_queue,
+            patience_seconds=settings.command_deadline_seconds / 2,
+        )
         stack.callback(passwords.close)
-        halted = await writer.catch_up()
-        await _ensure_signing_key(writer)
+        halted = await _first_read(writer, settings.start_seconds)
+        if partition_of(SIGNING_KEYS, settings.partitions) not in halted:
+            await ensure_signing_key(writer, settings.signing_algorithm)
+        await writer.pin(SIGNING_KEYS)
         health = Health()
         _note(health, halted)
-        following = asyncio.create_task(_follow(writer, health))
-        stack.push_async_callback(_stop, following)
-        yield _app(_services(settings, writer, keyring, passwords), health)
+        fellows = await stack.enter_async_context(open_fellows(settings))
+        errands = ErrandRunner(writer, opened.clock, partitions=settings.partitions)
+        for work in (
+            _follow(opened, health, fellows, partition_of(SIGNING_KEYS, settings.partitions)),
+            errands.run(fellows.own_partitions),
+        ):
+            stack.push_async_callback(_stop, asyncio.create_task(work))
+        services = _services(settings, opened, passwords, errands, fellows.forwarding)
+        app = _app(services, health, settings.command_deadline_seconds)
+        public = Listener(app=app, socket=bind(settings.bind_host, settings.command_port))
+        await fellows.join()
+        yield (public, *fellows.listeners(app))
 
 
-def _app(services: Services, health: Health) -> FastAPI:
+def _app(services: Services, health: Health, deadline_seconds: float) -> FastAPI:
     app = new_app("Chancery Command API", Vitals(failing=health.failing, registry=CollectorRegistry()))
     app.state.services = services
-    for noun in (accounts, sessions, me, oauth):
+    app.state.deadline_seconds = deadline_seconds
+    for noun in (oauth, sessions, me, accounts, password_resets, email_changes):  # the busiest first
         app.include_router(noun.router)
+    for admins_noun in (clients, signing_keys, admin_accounts):
+        app.include_router(admins_noun.router)
     app.add_exception_handler(Refusal, _on_refusal)
     app.add_exception_handler(TryAgainError, _on_try_again)
     app.add_exception_handler(PasswordPoolFullError, _on_pool_full)
@@ -96,21 +157,45 @@ def _app(services: Services, health: Health) -> FastAPI:
     return app
 
 
-def _services(settings: Settings, writer: Writer, keyring: Keyring, passwords: PasswordPool) -> Services:
+def _services(
+    settings: Settings,
+    opened: Opened,
+    passwords: PasswordPool,
+    errands: ErrandRunner,
+    forwarding: Settles,
+) -> Services:
+    writer, clock = opened.writer, opened.clock
     keys = derive_keys(secret_bytes(settings.secret_key))
     lock_out = LockOut(
         failures=settings.limit_sign_in_failures, duration=timedelta(seconds=settings.limit_lock_out_seconds)
     )
-    executor = Executor(writer, keys.request_key)
-    tokens = Tokens(writer, keys, _token_policy(settings), utc_now)
-    callers = Callers(writer, tokens, utc_now)
+    executor = Executor(writer, keys.request_key, clock, forwarding)
+    tokens = Tokens(writer, keys, _token_policy(settings), clock)
+    callers = Callers(writer, tokens, clock)
+    proof = PasswordProof(executor, writer, passwords)
+    codes = _code_rules(settings)
     return Services(
         callers=callers,
-        sign_up=SignUp(executor, keyring, passwords, keys, _sign_up_rules(settings)),
+        sign_up=SignUp(executor, opened.keyring, passwords, keys, _sign_up_rules(settings)),
         sign_in=SignIn(executor, writer, passwords, keys, tokens, lock_out),
         sign_out=SignOut(executor, callers, tokens, keys),
         grants=Grants(executor, callers, tokens),
-        profile=Profile(executor, writer, passwords, lock_out),
+        clients=Clients(executor),
+        key_rotation=KeyRotation(executor, writer, KeyPolicy.of(settings), clock),
+        profile=Profile(executor, proof, passwords, lock_out),
+        password_resets=PasswordResets(executor, passwords, keys, codes),
+        email_changes=EmailChanges(
+            executor,
+            writer,
+            proof,
+            errands,
+            keys,
+            EmailChangeRules(
+                codes=codes, lock_out=lock_out, undo=timedelta(seconds=settings.email_undo_seconds)
+            ),
+        ),
+        closing=Closing(proof, lock_out, timedelta(days=settings.close_grace_days)),
+        admin_accounts=AdminAccounts(executor),
     )
 
 
@@ -135,31 +220,57 @@ def _sign_up_rules(settings: Settings) -> SignUpRules:
     )
 
 
+def _code_rules(settings: Settings) -> CodeRules:
+    return CodeRules(
+        lifetime=settings.code_lifetime,
+        failures=settings.limit_code_failures,
+        mails=settings.limit_code_mails,
+    )
+
+
 async def _verify_topics(settings: Settings) -> None:
     topics = Topics.of(settings)
     async with open_admin(settings.kafka_bootstrap) as admin:
         await verify_topics(admin, topics)
 
 
-async def _ensure_signing_key(writer: Writer) -> None:
-    """The first process to start makes the first key; the others find it."""
-    pem, jwk = new_signing_key()
-    kid = new_id()
-
-    def create(draft: Draft) -> None:
-        command = CreateFirstKey(kid=kid, alg=ALGORITHM, public_jwk=jwk, private_pem=pem, at=draft.at)
-        draft.decide(SIGNING_KEYS, command)
-
-    await writer.transact(SIGNING_KEYS, create, Origin(actor=Actor(kind="system", id="command_api")))
-
-
-async def _follow(writer: Writer, health: Health) -> None:
-    """Keep every partition near its end, so that decisions start warm and ill health shows without traffic."""
+async def _follow(opened: Opened, health: Health, fellows: Fellows, keys_partition: int) -> None:
+    """Keep what this process decides near the log's end: decisions start warm, ill health shows without traffic."""
+    writer = opened.writer
     while True:
         try:
-            _note(health, await writer.catch_up())
+            _note(health, await writer.catch_up(sorted({*fellows.own_partitions(), keys_partition})))
+            with contextlib.suppress(CorruptLogError):
+                await writer.pin(SIGNING_KEYS)
+                await retire_signing_keys(writer, opened.clock)
         except UnavailableError as error:
             health.set("log", str(error))
+        await asyncio.sleep(FOLLOW_SECONDS)
+
+
+async def _keep_saved(writer: Writer, keyring: Keyring, postgres: Postgres) -> None:
+    """Save what was folded, so that the next process begins near the end. Whatever fails is tried again."""
+    while True:
+        await asyncio.sleep(SAVE_SECONDS)
+        try:
+            await keyring.catch_up()
+            await writer.save()
+        except UnavailableError as error:
+            _log.warning("the write model is not up to date", reason=str(error))
+            with contextlib.suppress(UnavailableError):
+                await create_write_model(postgres)
+
+
+async def _first_read(writer: Writer, seconds: float) -> Mapping[int, str]:
+    """Every partition to its end, as soon as it can be told where that is; which are halted, and why."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + seconds
+    while True:
+        try:
+            return await writer.catch_up()
+        except UnavailableError:
+            if loop.time() > until:
+                raise
         await asyncio.sleep(FOLLOW_SECONDS)
 
 
@@ -183,14 +294,14 @@ async def _on_refusal(request: Request, error: Exception) -> Response:
 
 async def _on_try_again(request: Request, error: Exception) -> Response:
     assert isinstance(error, TryAgainError)
-    return try_again_answer(error, request.url.path).response()
+    return try_again_answer(weighed(request, error), request.url.path).response()
 
 
 async def _on_halted(request: Request, _: Exception) -> Response:
-    title = "The log cannot be read here; an operator must look. Nothing was changed."
+    title = "The log cannot be read here; an operator must look. Whether this counts is not known."
     return failure(request.url.path, 503, "log-halted", title, {"retry-after": "60"}).response()
 
 
 async def _on_pool_full(request: Request, _: Exception) -> Response:
     overloaded = OverloadedError("the password pool is full")
-    return try_again_answer(overloaded, request.url.path).response()
+    return try_again_answer(weighed(request, overloaded), request.url.path).response()

@@ -1,21 +1,43 @@
-"""One call of a client: who, from where, under which Idempotency-Key, with which body."""
+"""One call of a client: who, from where, under which Idempotency-Key, with which body, until when."""
 
+import asyncio
+import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fastapi import Request
 
 from eventstore.commit import Actor
+from eventstore.errors import OutcomeUnknownError, TryAgainError
 from runtime.serving.answers import AnswerError, failure
+from runtime.serving.forwarded import HANDED_ON, Forwarded
 
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _MAX_USER_AGENT = 256
+_HANDED_ON = {name.encode(): name for name in HANDED_ON}
 ANONYMOUS = Actor(kind="anonymous")
+
+
+@dataclass(slots=True)
+class Doubt:
+    """Whether another process may have decided the call as well. All forms that one call takes share it."""
+
+    exists: bool = False
+
+    def weighed(self, error: TryAgainError) -> TryAgainError:
+        """What may be said: that nothing was changed only if that is certain of everybody who had the call."""
+        if self.exists and not isinstance(error, OutcomeUnknownError):
+            return OutcomeUnknownError(f"another process had the call and did not answer; here: {error}")
+        return error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """`key` is the Idempotency-Key. The body is kept only to tell repetitions from other requests."""
+    """`key` is the Idempotency-Key. Body, query and headers are kept to tell repetitions, and to hand the call on.
+
+    `deadline` is in the event loop's time. `stays` says that it was settled which process decides, and it is ours.
+    """
 
     method: str
     path: str
@@ -25,25 +47,63 @@ class Call:
     ip: str | None
     user_agent: str | None
     actor: Actor = ANONYMOUS
+    raw_path: str = field(default="", repr=False)
+    query: str = field(default="", repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    deadline: float = math.inf
+    stays: bool = False
+    doubt: Doubt = field(default_factory=Doubt, repr=False, compare=False)
 
 
 async def read_call(request: Request) -> Call:
     """FastAPI dependency. A malformed Idempotency-Key is a 400, because it would protect nothing."""
-    keys = request.headers.getlist("idempotency-key")
-    if len(keys) > 1 or (keys and _IDEMPOTENCY_KEY.fullmatch(keys[0]) is None):
+    handed_on = _handed_on(request)
+    key = handed_on.get("idempotency-key")
+    if key is not None and _IDEMPOTENCY_KEY.fullmatch(key) is None:
         title = "Idempotency-Key must be one value of 1 to 255 visible ASCII characters."
         raise AnswerError(failure(request.url.path, 400, "bad-idempotency-key", title))
+    forwarded: Forwarded | None = request.scope["state"].get("forwarded")
+    seconds: float = request.app.state.deadline_seconds
+    if forwarded is not None:
+        seconds = min(seconds, forwarded.seconds)
+    trace = request.scope["state"]["traceparent"]
+    doubt = request.scope["state"]["doubt"] = Doubt()
     return Call(
         method=request.method,
         path=request.url.path,
-        key=keys[0] if keys else None,
-        body=await request.body() + b"?" + request.url.query.encode(),
-        trace=request.scope["state"]["traceparent"],
+        key=key,
+        body=await request.body(),
+        trace=trace,
         ip=request.client.host if request.client else None,
-        user_agent=_printable(request.headers.get("user-agent")),
+        user_agent=_printable(handed_on.get("user-agent")),
+        raw_path=request.scope["raw_path"].decode("latin-1"),
+        query=request.scope["query_string"].decode("latin-1"),
+        headers={**handed_on, "traceparent": trace},
+        deadline=asyncio.get_running_loop().time() + seconds,
+        stays=forwarded is not None,
+        doubt=doubt,
     )
+
+
+def weighed(request: Request, error: TryAgainError) -> TryAgainError:
+    """The error as it may be told to the caller of this request."""
+    doubt: Doubt | None = request.scope["state"].get("doubt")
+    return error if doubt is None else doubt.weighed(error)
+
+
+def _handed_on(request: Request) -> dict[str, str]:
+    """The headers that count, in one pass. What came twice is joined by commas, which no key or credential has."""
+    found: dict[str, str] = {}
+    for raw, value in request.scope["headers"]:
+        name = _HANDED_ON.get(raw)
+        if name is not None:
+            text = value.decode("latin-1")
+            found[name] = f"{found[name]}, {text}" if name in found else text
+    return found
 
 
 def _printable(text: str | None) -> str | None:
     """A header as it may be shown to people: short, and without control characters."""
-    return "".join(c for c in text if c.isprintable())[:_MAX_USER_AGENT] if text else None
+    if not text or text.isprintable():
+        return text[:_MAX_USER_AGENT] if text else None
+    return "".join(c for c in text if c.isprintable())[:_MAX_USER_AGENT]

@@ -7,31 +7,49 @@ answer are then one commit where the effect belongs, so a repetition finds both 
 import json
 import uuid
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Protocol
 
 from command_api.answers import refusal_answer
 from command_api.calls import Call
-from domain.idempotency import KeepAnswer, Receive, kept_answer
+from command_api.forwarding import Alone
+from domain.idempotency import KEPT_FOR, KeepAnswer, Receive, is_claimed, kept_answer
 from domain.refusals import Refusal
 from events.streams import base32, slot_of, slot_prefix, stream
 from eventstore.writer import Done, Draft, Origin, Writer
+from runtime.clock import Clock
 from runtime.keys import keyed_digest
 from runtime.serving.answers import HttpAnswer
 
 Decide = Callable[[Draft], HttpAnswer]
+ALONE = Alone()
+
+
+class Settles(Protocol):
+    """Who decides a call: see `command_api.forwarding`."""
+
+    async def settle(self, call: Call, stream: str) -> Call: ...
 
 
 class Executor:
-    def __init__(self, writer: Writer, request_key: bytes) -> None:
+    def __init__(self, writer: Writer, request_key: bytes, clock: Clock, forwarding: Settles = ALONE) -> None:
         self._writer = writer
+        self._clock = clock
         self._request_key = request_key
+        self._forwarding = forwarding
+
+    async def settle(self, call: Call, target: str) -> Call:
+        """Before anything costly: the call if it is to be decided here, else AnswerError with another's answer."""
+        return await self._forwarding.settle(call, target)
 
     async def run(self, call: Call, target: str, decide: Decide) -> HttpAnswer:
         """Decide on the partition of the stream `target`; refusals come back as answers."""
+        call = await self.settle(call, target)
         origin = Origin(actor=call.actor, trace=call.trace)
         try:
             if call.key is None:
-                return (await self._writer.transact(target, decide, origin)).reply
+                return (await self._writer.transact(target, decide, origin, deadline=call.deadline)).reply
             return await self._run_once(call, call.key, target, decide, origin)
         except Refusal as refusal:
             return refusal_answer(refusal, call.path)
@@ -41,35 +59,62 @@ class Executor:
     ) -> HttpAnswer:
         scope = f"{call.actor.kind}:{call.actor.id} {call.method} {call.path}"
         digest = keyed_digest(self._request_key, b"key", scope.encode(), key.encode())
-        fingerprint = base32(keyed_digest(self._request_key, b"body", call.body))
-        await self._claim(stream("request", base32(digest)), fingerprint, origin)
-        answers = stream("answer", slot_prefix(slot_of(target)) + base32(digest))
-        commit_id = str(uuid.UUID(bytes=digest[:16], version=5))
+        body = call.body + b"?" + call.query.encode("latin-1")
+        fingerprint = base32(keyed_digest(self._request_key, b"body", body))
+        await self._claim(_Kept("request", base32(digest)[:2], digest), fingerprint, origin, call.deadline)
+        answers = _Kept("answer", slot_prefix(slot_of(target)), digest)
         done = await self._writer.transact(
             target,
             lambda draft: _once(draft, answers, decide, call.path),
-            replace(origin, commit_id=commit_id),
+            replace(origin, commit_id=_commit_id(digest, self._clock())),
+            deadline=call.deadline,
         )
         return done.reply
 
-    async def _claim(self, requests: str, fingerprint: str, origin: Origin) -> Done[None]:
+    async def _claim(
+        self, requests: "_Kept", fingerprint: str, origin: Origin, deadline: float
+    ) -> Done[None]:
         def claim(draft: Draft) -> None:
-            draft.decide(requests, Receive(fingerprint=fingerprint, at=draft.at))
+            claimed = [name for name in requests.names(draft.at) if is_claimed(draft.state(name), draft.at)]
+            name = claimed[0] if claimed else requests.name(draft.at)
+            draft.decide(name, Receive(fingerprint=fingerprint, at=draft.at))
 
-        return await self._writer.transact(requests, claim, origin)
+        return await self._writer.transact(requests.name(self._clock()), claim, origin, deadline=deadline)
 
 
-def _once(draft: Draft, answers: str, decide: Decide, path: str) -> HttpAnswer:
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """The streams of one key: one for each day, so that a stream that has passed is never spoken of again."""
+
+    category: str
+    slot: str
+    digest: bytes
+
+    def name(self, at: datetime) -> str:
+        return stream(self.category, self.slot + base32(keyed_digest(self.digest, f"{at:%Y-%m-%d}".encode())))
+
+    def names(self, at: datetime) -> tuple[str, ...]:
+        """Where something may stand that is still kept at that time, the newest first."""
+        return tuple(self.name(at - KEPT_FOR * n) for n in range(2))
+
+
+def _commit_id(digest: bytes, at: datetime) -> str:
+    """The same for the repetitions of a request, another for a later use of its key."""
+    return str(uuid.UUID(bytes=keyed_digest(digest, f"commit {at:%Y-%m-%d}".encode())[:16], version=5))
+
+
+def _once(draft: Draft, answers: _Kept, decide: Decide, path: str) -> HttpAnswer:
     """The kept answer if there is one, else the decision's, kept in the same commit."""
-    kept = kept_answer(draft.state(answers), draft.at)
-    if kept is not None:
-        return _parse(kept)
+    for name in answers.names(draft.at):
+        kept = kept_answer(draft.state(name), draft.at)
+        if kept is not None:
+            return _parse(kept)
     try:
         answer = decide(draft)
     except Refusal as refusal:
         draft.discard()
         answer = refusal_answer(refusal, path)
-    draft.decide(answers, KeepAnswer(answer=_render(answer), at=draft.at))
+    draft.decide(answers.name(draft.at), KeepAnswer(answer=_render(answer), at=draft.at))
     return answer
 
 

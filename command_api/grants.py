@@ -16,7 +16,7 @@ from domain.client import Registered
 from domain.refusals import InvalidClient, InvalidGrant, InvalidScope
 from domain.values import parse_scope
 from events.account import RefreshReused
-from events.streams import account_stream, client_stream
+from events.streams import account_stream, client_stream, is_id
 from eventstore.commit import Actor
 from eventstore.writer import Draft
 from runtime.refresh_token import RefreshToken
@@ -88,6 +88,9 @@ class Grants:
         credentials = read_client_credentials(request, form)
         if credentials is None or form.get("client_id", credentials.client_id) != credentials.client_id:
             raise InvalidClient
+        if not is_id(credentials.client_id):
+            raise InvalidClient
+        call = await self._executor.settle(call, client_stream(credentials.client_id))
         await self._callers.require_client(credentials)
         scope = parse_scope(form["scope"]) if "scope" in form else None
         return await self._executor.run(

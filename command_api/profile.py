@@ -4,38 +4,45 @@ from command_api.answers import position_header, refusal_answer
 from command_api.callers import Person, acting_as
 from command_api.calls import Call
 from command_api.executor import Executor
+from command_api.password_proof import PasswordProof
 from domain.account_commands import Attend, ChangePassword, ChangeProfile, LockOut
-from domain.account_state import Active
 from domain.refusals import WrongPassword
-from domain.values import normalise_password, parse_display_name, parse_password
+from domain.values import parse_display_name, parse_password
 from events.account import PasswordChanged
 from events.streams import account_stream
-from eventstore.errors import StaleBasisError
-from eventstore.writer import Draft, Writer
+from eventstore.writer import Draft
 from runtime.passwords import PasswordPool
 from runtime.serving.answers import HttpAnswer, empty_answer
-
-_TRIES = 3
 
 
 class Profile:
     def __init__(
-        self, executor: Executor, writer: Writer, passwords: PasswordPool, lock_out: LockOut
+        self, executor: Executor, proof: PasswordProof, passwords: PasswordPool, lock_out: LockOut
     ) -> None:
         self._executor = executor
-        self._writer = writer
+        self._proof = proof
         self._passwords = passwords
         self._lock_out = lock_out
 
     async def change_password(self, call: Call, person: Person, current: str, new: str) -> HttpAnswer:
-        password = parse_password(new)
-        new_hash = await self._passwords.hash(password)
-        for _ in range(_TRIES):
-            try:
-                return await self._change_password(call, person, normalise_password(current), new_hash)
-            except StaleBasisError:
-                continue
-        raise StaleBasisError("the password changed while it was checked")
+        parsed = parse_password(new)
+        call = await self._executor.settle(acting_as(call, person), account_stream(person.account_id))
+        new_hash = await self._passwords.hash(parsed)
+
+        def decide(draft: Draft, is_right: bool) -> HttpAnswer:  # noqa: FBT001  # the proof's verdict
+            change = ChangePassword(
+                acting_session_id=person.session_id,
+                is_password_right=is_right,
+                password_hash=new_hash,
+                lock_out=self._lock_out,
+                at=draft.at,
+            )
+            changed = draft.decide(account_stream(person.account_id), change)
+            if not any(isinstance(event, PasswordChanged) for event in changed):
+                return refusal_answer(WrongPassword(), call.path)
+            return empty_answer(204, position_header(draft.position))
+
+        return await self._proof.run(call, person, current, decide)
 
     async def change_profile(self, call: Call, person: Person, display_name: str | None) -> HttpAnswer:
         name = None if display_name is None else parse_display_name(display_name)
@@ -47,30 +54,6 @@ class Profile:
             else:
                 change = ChangeProfile(acting_session_id=person.session_id, display_name=name, at=draft.at)
                 draft.decide(stream, change)
-            return empty_answer(204, position_header(draft.position))
-
-        return await self._executor.run(acting_as(call, person), stream, decide)
-
-    async def _change_password(self, call: Call, person: Person, current: str, new_hash: str) -> HttpAnswer:
-        stream = account_stream(person.account_id)
-        state = self._writer.state(stream)
-        checked = state.password if isinstance(state, Active) else None
-        is_right = await self._passwords.verify(checked.hash if checked else None, current)
-
-        def decide(draft: Draft) -> HttpAnswer:
-            present = draft.state(stream)
-            if (present.password if isinstance(present, Active) else None) != checked:
-                raise StaleBasisError("the password was checked against an older state")
-            change = ChangePassword(
-                acting_session_id=person.session_id,
-                is_password_right=is_right,
-                password_hash=new_hash,
-                lock_out=self._lock_out,
-                at=draft.at,
-            )
-            changed = draft.decide(stream, change)
-            if not any(isinstance(event, PasswordChanged) for event in changed):
-                return refusal_answer(WrongPassword(), call.path)
             return empty_answer(204, position_header(draft.position))
 
         return await self._executor.run(acting_as(call, person), stream, decide)

@@ -1,12 +1,13 @@
 """The shapes of requests and answers at the HTTP edge, as the OpenAPI document shows them."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
 MAX_TEXT = 1024
 Email = Annotated[str, Field(min_length=1, max_length=MAX_TEXT, examples=["ada@example.com"])]
 Secret = Annotated[str, Field(min_length=1, max_length=MAX_TEXT, examples=["a long and private sentence"])]
+Code = Annotated[str, Field(min_length=1, max_length=64, examples=["12345678"])]
 
 
 class RequestBody(BaseModel):
@@ -21,7 +22,7 @@ class SignUpBody(RequestBody):
 
 class VerifyBody(RequestBody):
     email: Email
-    code: Annotated[str, Field(min_length=1, max_length=64, examples=["12345678"])]
+    code: Code
 
 
 class ResendBody(RequestBody):
@@ -44,8 +45,47 @@ class ProfileBody(RequestBody):
     display_name: Annotated[str, Field(min_length=1, max_length=MAX_TEXT, default_factory=str)]
 
 
+class ResetBody(RequestBody):
+    email: Email
+
+
+class ConfirmResetBody(RequestBody):
+    email: Email
+    code: Code
+    new_password: Secret
+
+
+class EmailChangeBody(RequestBody):
+    new_email: Email
+    password: Secret
+
+
+class ConfirmEmailChangeBody(RequestBody):
+    code: Code
+
+
+class UndoEmailChangeBody(RequestBody):
+    code: Annotated[str, Field(min_length=1, max_length=MAX_TEXT, examples=["cuc_…"])]
+
+
+class CloseAccountBody(RequestBody):
+    password: Secret
+
+
+class NewClientBody(RequestBody):
+    name: Annotated[str, Field(min_length=1, max_length=MAX_TEXT, examples=["billing"])]
+    scopes: Annotated[list[str], Field(min_length=1, max_length=MAX_TEXT, examples=[["chancery.introspect"]])]
+    audiences: Annotated[list[str], Field(max_length=MAX_TEXT, default_factory=list, examples=[[]])]
+
+
 class Accepted(BaseModel):
     status: str
+
+
+class Closed(BaseModel):
+    status: str
+    erase_after: str
+    position: str
 
 
 class Registered(BaseModel):
@@ -65,13 +105,18 @@ class TokenResponse(BaseModel):
     position: str
 
 
-class Problem(BaseModel):
-    """RFC 9457."""
+class ClientSecret(BaseModel):
+    """The secret is shown only here."""
 
-    type: str
-    title: str
-    status: int
-    errors: list[dict[str, str]] | None = None
+    client_id: str
+    client_secret: str
+    position: str
+
+
+class NewSigningKey(BaseModel):
+    kid: str
+    activates_at: str
+    position: str
 
 
 class OAuthError(BaseModel):
@@ -79,9 +124,3 @@ class OAuthError(BaseModel):
 
     error: str
     error_description: str
-
-
-def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI's note of which errors a call may answer with."""
-    content = {"application/problem+json": {"schema": Problem.model_json_schema()}}
-    return {status: {"description": "Problem document", "content": content} for status in statuses}

@@ -6,13 +6,19 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 
-from command_api.callers import Callers, Person
+from command_api.admin_accounts import AdminAccounts
+from command_api.callers import Admin, Callers, Person
 from command_api.calls import Call, read_call
+from command_api.clients import Clients
+from command_api.close_account import Closing
+from command_api.email_change import EmailChanges
 from command_api.grants import Grants
+from command_api.password_reset import PasswordResets
 from command_api.profile import Profile
 from command_api.sign_in import SignIn
 from command_api.sign_out import SignOut
 from command_api.sign_up import SignUp
+from command_api.signing_keys import KeyRotation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,20 +28,32 @@ class Services:
     sign_in: SignIn
     sign_out: SignOut
     grants: Grants
+    clients: Clients
+    key_rotation: KeyRotation
     profile: Profile
+    password_resets: PasswordResets
+    email_changes: EmailChanges
+    closing: Closing
+    admin_accounts: AdminAccounts
 
 
-def _services(request: Request) -> Services:
+async def services_of(request: Request) -> Services:
+    """A coroutine, as all dependencies here, because FastAPI hands plain functions to a thread."""
     services: Services = request.app.state.services
     return services
 
 
-def _person(request: Request, services: Annotated[Services, Depends(_services)]) -> Person:
+async def _person(request: Request, services: Annotated[Services, Depends(services_of)]) -> Person:
     return services.callers.person(request)
 
 
-UseServices = Annotated[Services, Depends(_services)]
+async def _admin(request: Request, services: Annotated[Services, Depends(services_of)]) -> Admin:
+    return await services.callers.admin(request)
+
+
+UseServices = Annotated[Services, Depends(services_of)]
 UseCall = Annotated[Call, Depends(read_call)]
 UsePerson = Annotated[Person, Depends(_person)]
+UseAdmin = Annotated[Admin, Depends(_admin)]
 BEARER = Depends(HTTPBearer(auto_error=False))
 """Shows in the OpenAPI document that a route wants an access token."""

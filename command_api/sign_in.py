@@ -1,23 +1,28 @@
-"""Sign-in with a password. Unknown, unproven, locked and wrong all cost one hash, one commit, one answer."""
+"""Sign-in with a password. Unknown, unproven, shut, locked and wrong all cost one hash, one commit, one answer.
+
+The decision is the account's: an address that it merely holds, and that is not its own now, opens nothing.
+"""
 
 from dataclasses import dataclass
 
 from command_api.answers import position_header, refusal_answer
 from command_api.callers import PUBLIC_CLIENT
 from command_api.calls import Call
+from command_api.email_address import EmailAddress
 from command_api.executor import Executor
+from command_api.holders import identifier_of, run_for_holder
 from command_api.tokens import Tokens
 from domain import account_commands as account
 from domain.account_commands import LockOut, NewSession, Origin
 from domain.account_state import Active
 from domain.identifier import FailUnknownSignIn, Identifier
 from domain.refusals import InvalidCredentials, InvalidEmail
-from domain.values import EmailAddress, normalise_password
+from domain.values import normalise_password
 from events.account import SessionStarted
-from events.streams import account_stream, identifier_stream
+from events.streams import account_stream
 from eventstore.errors import StaleBasisError
 from eventstore.writer import Draft, Writer
-from runtime.keys import DerivedKeys, keyed_digest
+from runtime.keys import DerivedKeys
 from runtime.passwords import PasswordPool
 from runtime.refresh_token import new_session_id
 from runtime.serving.answers import HttpAnswer, json_answer
@@ -53,13 +58,13 @@ class SignIn:
 
     async def sign_in(self, call: Call, email: str, password: str) -> HttpAnswer:
         identifier = self._identifier(email)
+        call = await self._executor.settle(call, identifier)
         for _ in range(_TRIES):
-            basis = self._basis(identifier)
+            basis = await self._basis(identifier)
             is_right = await self._passwords.verify(basis.password_hash, normalise_password(password))
             try:
-                return await self._executor.run(
-                    call, identifier, self._decision(call, identifier, basis, is_right=is_right)
-                )
+                decision = self._decision(call, identifier, basis, is_right=is_right)
+                return await run_for_holder(self._executor, call, identifier, decision)
             except StaleBasisError:
                 continue
         raise StaleBasisError("the password changed while it was checked")
@@ -70,13 +75,13 @@ class SignIn:
             canonical = EmailAddress.parse(email).canonical
         except InvalidEmail:
             canonical = "not an address: " + email
-        return identifier_stream(keyed_digest(self._keys.pepper, canonical.encode()))
+        return identifier_of(self._keys.pepper, canonical)
 
-    def _basis(self, identifier: str) -> Basis:
-        held: Identifier = self._writer.state(identifier)
-        return _basis_of(
-            held, None if held.holder is None else self._writer.state(account_stream(held.holder))
-        )
+    async def _basis(self, identifier: str) -> Basis:
+        held: Identifier = await self._writer.state(identifier)
+        if held.holder is None:
+            return Basis()
+        return _basis_of(held.holder, await self._writer.state(account_stream(held.holder)))
 
     def _decision(self, call: Call, identifier: str, basis: Basis, *, is_right: bool) -> "SignInDecision":
         policy = self._tokens.policy
@@ -110,16 +115,15 @@ class SignInDecision:
     lock_out: LockOut
     tokens: Tokens
 
-    def __call__(self, draft: Draft) -> HttpAnswer:
-        held: Identifier = draft.state(self.identifier)
-        account_id = held.holder
+    def __call__(self, draft: Draft, account_id: str | None) -> HttpAnswer:
         if account_id is None:
             self._require(Basis())
             draft.decide(self.identifier, FailUnknownSignIn())
             return refusal_answer(InvalidCredentials(), self.call.path)
         stream = account_stream(account_id)
-        self._require(_basis_of(held, draft.state(stream)))
+        self._require(_basis_of(account_id, draft.state(stream)))
         command = account.SignIn(
+            identifier=self.identifier,
             is_password_right=self.is_right,
             session=self.session,
             origin=Origin(ip=self.call.ip, user_agent=self.call.user_agent),
@@ -142,7 +146,7 @@ class SignInDecision:
             raise StaleBasisError("the password was checked against an older state")
 
 
-def _basis_of(held: Identifier, state: object) -> Basis:
+def _basis_of(account_id: str, state: object) -> Basis:
     if not isinstance(state, Active):
-        return Basis(account_id=held.holder)
-    return Basis(account_id=held.holder, revision=state.password.revision, password_hash=state.password.hash)
+        return Basis(account_id=account_id)
+    return Basis(account_id=account_id, revision=state.password.revision, password_hash=state.password.hash)

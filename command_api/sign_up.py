@@ -9,7 +9,9 @@ from datetime import timedelta
 
 from command_api.answers import position_header, refusal_answer
 from command_api.calls import Call
+from command_api.email_address import EmailAddress
 from command_api.executor import Executor
+from command_api.holders import identifier_of, run_for_holder
 from domain.account_commands import (
     DiscardRegistration,
     Register,
@@ -18,16 +20,16 @@ from domain.account_commands import (
     VerifyEmail,
 )
 from domain.identifier import Claim, Identifier, PresentCode, RenewChallenges, Reserve
-from domain.refusals import EmailTaken, InvalidCode
-from domain.values import EmailAddress, parse_display_name, parse_password
+from domain.refusals import InvalidCode
+from domain.values import parse_display_name, parse_password
 from events.account import DiscardCause, SignUpPolicy
 from events.fact import Event
 from events.identifier import ChallengeRenewed, CodeRejected, ReservationDropped
-from events.streams import account_stream, identifier_stream, new_id, slot_of
+from events.streams import account_stream, new_id, slot_of
 from eventstore.keyring import Keyring
 from eventstore.writer import Draft
 from runtime.codes import is_code, matches_code
-from runtime.keys import DerivedKeys, keyed_digest
+from runtime.keys import DerivedKeys
 from runtime.passwords import PasswordPool
 from runtime.serving.answers import HttpAnswer, json_answer
 
@@ -68,15 +70,12 @@ class SignUp:
         self._keys = keys
         self._rules = rules
 
-    def identifier_of(self, canonical: str) -> str:
-        """The stream of an address: its HMAC under the pepper, so that the log leaks none."""
-        return identifier_stream(keyed_digest(self._keys.pepper, canonical.encode()))
-
     async def register(self, call: Call, email: str, password: str, display_name: str | None) -> HttpAnswer:
         address = EmailAddress.parse(email)
         name = None if display_name is None else parse_display_name(display_name)
-        password_hash = await self._passwords.hash(parse_password(password))
-        identifier = self.identifier_of(address.canonical)
+        parsed = parse_password(password)
+        identifier = identifier_of(self._keys.pepper, address.canonical)
+        call = await self._executor.settle(call, identifier)
         registration = _Registration(
             identifier=identifier,
             account_id=new_id(slot_of(identifier)),
@@ -84,14 +83,22 @@ class SignUp:
             notice_id=new_id(),
             email=address.stored,
             display_name=name,
-            password_hash=password_hash,
+            password_hash=await self._passwords.hash(parsed),
         )
         await self._keyring.key_for(account_stream(registration.account_id))
-        decide = self._register_open if self._rules.policy == "open" else self._register_unproven
-        return await self._executor.run(call, identifier, lambda draft: decide(draft, registration))
+        if self._rules.policy == "open":
+            return await self._executor.run(
+                call, identifier, lambda draft: self._register_open(draft, registration)
+            )
+        return await run_for_holder(
+            self._executor,
+            call,
+            identifier,
+            lambda draft, holder: self._register_unproven(draft, registration, holder),
+        )
 
     async def verify(self, call: Call, email: str, code: str) -> HttpAnswer:
-        identifier = self.identifier_of(EmailAddress.parse(email).canonical)
+        identifier = identifier_of(self._keys.pepper, EmailAddress.parse(email).canonical)
         if not is_code(code):
             return refusal_answer(InvalidCode(), call.path)
         return await self._executor.run(
@@ -99,7 +106,7 @@ class SignUp:
         )
 
     async def resend(self, call: Call, email: str) -> HttpAnswer:
-        identifier = self.identifier_of(EmailAddress.parse(email).canonical)
+        identifier = identifier_of(self._keys.pepper, EmailAddress.parse(email).canonical)
         challenge_ids = tuple(new_id() for _ in range(self._rules.pending_registrations))
         return await self._executor.run(
             call, identifier, lambda draft: self._resend(draft, identifier, challenge_ids)
@@ -118,22 +125,20 @@ class SignUp:
         content = {"account_id": registration.account_id, "position": str(draft.position)}
         return json_answer(201, content, position_header(draft.position))
 
-    def _register_unproven(self, draft: Draft, registration: _Registration) -> HttpAnswer:
-        reserve = Reserve(
-            account_id=registration.account_id,
-            challenge_id=registration.challenge_id,
-            code_expires_at=draft.at + self._rules.code_lifetime,
-            limit=self._rules.pending_registrations,
-        )
-        try:
+    def _register_unproven(self, draft: Draft, registration: _Registration, holder: str | None) -> HttpAnswer:
+        if holder is None:
+            reserve = Reserve(
+                account_id=registration.account_id,
+                challenge_id=registration.challenge_id,
+                code_expires_at=draft.at + self._rules.code_lifetime,
+                limit=self._rules.pending_registrations,
+            )
             reserved = draft.decide(registration.identifier, reserve)
-        except EmailTaken:
-            state: Identifier = draft.state(registration.identifier)
-            assert state.holder is not None
-            draft.decide(account_stream(state.holder), RepeatSignUp(notice_id=registration.notice_id))
-        else:
             self._register(draft, registration)
             _discard(draft, reserved, "superseded")
+        else:
+            repeat = RepeatSignUp(notice_id=registration.notice_id, identifier=registration.identifier)
+            draft.decide(account_stream(holder), repeat)
         return json_answer(202, {"status": "verification_sent"})
 
     def _register(self, draft: Draft, registration: _Registration) -> None:
@@ -152,7 +157,7 @@ class SignUp:
 
     def _verify(self, draft: Draft, call: Call, identifier: str, code: str) -> HttpAnswer:
         state: Identifier = draft.state(identifier)
-        matching = [r for r in state.waiting if matches_code(self._keys.code_key, r.challenge_id, code)]
+        matching = [r for r in state.waiting if self._is_code_of(r.challenge_id, code)]
         present = PresentCode(
             matching_account_id=matching[0].account_id if matching else None,
             limit=self._rules.code_failures,
@@ -166,6 +171,9 @@ class SignUp:
         _discard(draft, outcome, "other-verified")
         content = {"account_id": proven.account_id, "position": str(draft.position)}
         return json_answer(200, content, position_header(draft.position))
+
+    def _is_code_of(self, challenge_id: str, code: str) -> bool:
+        return matches_code(self._keys.code_key, "verify-email", challenge_id, code)
 
     def _resend(self, draft: Draft, identifier: str, challenge_ids: tuple[str, ...]) -> HttpAnswer:
         expires_at = draft.at + self._rules.code_lifetime

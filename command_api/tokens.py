@@ -1,18 +1,23 @@
-"""Issues tokens: access tokens signed with the newest key, refresh tokens derived, never stored."""
+"""Issues tokens: access tokens signed with the newest active key, refresh tokens derived, never stored."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from domain.client import Registered
 from domain.session import Session
-from domain.signing_keys import SigningKeys
+from domain.signing_keys import SigningKeys, signing, verifying
 from events.streams import SIGNING_KEYS, new_id
 from eventstore.commit import Position
 from eventstore.writer import Writer
-from runtime.access_token import Claims, VerificationKey, sign_access_token, verification_key
+from runtime.access_token import Claims, sign_access_token
 from runtime.clock import Clock
 from runtime.keys import DerivedKeys
 from runtime.refresh_token import RefreshToken, parse_refresh_token, render_refresh_token
+from runtime.signing import SigningKey, VerificationKey, signing_key, verification_key
+
+_EARLIEST = datetime.min.replace(tzinfo=UTC)
+_LATEST = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +36,7 @@ class Tokens:
         self._writer = writer
         self._keys = keys
         self._clock = clock
-        self._verifying: tuple[SigningKeys, dict[str, VerificationKey]] | None = None
+        self._known: _Parsed | None = None
         self.policy = policy
 
     def for_session(
@@ -97,20 +102,47 @@ class Tokens:
     def parse_refresh(self, token: str) -> RefreshToken | None:
         return parse_refresh_token(self._keys.refresh_key, token)
 
-    def verification_keys(self) -> dict[str, VerificationKey]:
-        """Every key that ever signed, parsed once for each change of them."""
-        state = self._state()
-        if self._verifying is None or self._verifying[0] is not state:
-            keys = {key.kid: verification_key(key.kid, key.alg, dict(key.public_jwk)) for key in state.keys}
-            self._verifying = (state, keys)
-        return self._verifying[1]
+    def verification_keys(self) -> Mapping[str, VerificationKey]:
+        """Every key whose tokens are good now."""
+        return self._keys_now().verifying
 
     def _sign(self, claims: Claims) -> str:
-        newest = next(key for key in reversed(self._state().keys) if key.private_pem is not None)
-        assert newest.private_pem is not None
-        return sign_access_token(claims, kid=newest.kid, private_pem=newest.private_pem)
+        key = self._keys_now().signing
+        assert key is not None, "a process that serves has made sure of a key"
+        return sign_access_token(claims, key)
 
-    def _state(self) -> SigningKeys:
-        state = self._writer.state(SIGNING_KEYS)
-        assert isinstance(state, SigningKeys)
-        return state
+    def _keys_now(self) -> "_Parsed":
+        """Parsed once for each change of them, be it by a fact or by time."""
+        state: SigningKeys = self._writer.pinned_state(SIGNING_KEYS)
+        at = self._clock()
+        if self._known is None or not self._known.holds(state, at):
+            self._known = _parsed(state, at)
+        return self._known
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Parsed:
+    """The keys of a state, from one of its changes by time to the next."""
+
+    state: SigningKeys
+    since: datetime
+    until: datetime
+    signing: SigningKey | None
+    verifying: Mapping[str, VerificationKey]
+
+    def holds(self, state: SigningKeys, at: datetime) -> bool:
+        return self.state is state and self.since <= at < self.until
+
+
+def _parsed(state: SigningKeys, at: datetime) -> _Parsed:
+    changes = [time for key in state.keys for time in (key.activates_at, key.retires_at) if time is not None]
+    newest = signing(state, at)
+    return _Parsed(
+        state=state,
+        since=max((time for time in changes if time <= at), default=_EARLIEST),
+        until=min((time for time in changes if at < time), default=_LATEST),
+        signing=None if newest is None else signing_key(newest.kid, newest.alg, newest.private_pem or ""),
+        verifying={
+            key.kid: verification_key(key.kid, key.alg, dict(key.public_jwk)) for key in verifying(state, at)
+        },
+    )

@@ -6,34 +6,72 @@ session never lives again; every failure that anyone may want to count is a fact
 
 from typing import assert_never
 
+from domain.account_access import end_sessions, lock, reject_password, require_session
+from domain.account_closing import (
+    close_account,
+    disable_account,
+    enable_account,
+    sign_out_account,
+    unlock_account,
+)
 from domain.account_commands import (
+    AbandonEmailChange,
     Attend,
+    ChangeEmail,
     ChangePassword,
     ChangeProfile,
+    CloseAccount,
     Command,
+    DisableAccount,
     DiscardRegistration,
+    EnableAccount,
+    EndHold,
     Refresh,
     Register,
     RepeatSignUp,
+    RequestEmailChange,
+    RequestPasswordReset,
     RequestVerification,
+    ResetPassword,
     RevokeSession,
     RevokeSessions,
     SignIn,
+    SignOutAccount,
+    UndoEmailChange,
+    UnlockAccount,
     VerifyEmail,
 )
-from domain.account_state import INITIAL, Absent, Account, Active, Pending, evolve, is_locked
+from domain.account_email import (
+    abandon_email_change,
+    change_email,
+    end_hold,
+    request_email_change,
+    undo_email_change,
+)
+from domain.account_reset import request_password_reset, reset_password
+from domain.account_state import (
+    INITIAL,
+    Absent,
+    Account,
+    Active,
+    Closed,
+    Disabled,
+    Pending,
+    evolve,
+    is_locked,
+)
+from domain.addresses import email_at, has_address
 from domain.aggregate import Aggregate
-from domain.refusals import InvalidCode, InvalidGrant, SessionEnded
+from domain.refusals import InvalidCode, InvalidGrant
 from domain.session import RefreshVerdict, is_live, judge_refresh
 from events.account import (
-    AccountLocked,
     AccountRegistered,
     EmailVerified,
     PasswordChanged,
-    PasswordRejected,
     ProfileChanged,
     RefreshReused,
     RegistrationDiscarded,
+    RevocationCause,
     SessionRefreshed,
     SessionRevoked,
     SessionStarted,
@@ -73,8 +111,55 @@ def decide(state: Account, command: Command) -> tuple[Event, ...]:
         case ChangeProfile():
             return _change_profile(state, command)
         case Attend():
-            _require_session(state, command)
+            require_session(state, command)
             return ()
+        case RequestPasswordReset() | ResetPassword():
+            return _decide_reset(state, command)
+        case RequestEmailChange() | ChangeEmail() | AbandonEmailChange() | UndoEmailChange() | EndHold():
+            return _decide_email(state, command)
+        case _:
+            return _decide_closing(state, command)
+
+
+def _decide_reset(state: Account, command: RequestPasswordReset | ResetPassword) -> tuple[Event, ...]:
+    if isinstance(command, RequestPasswordReset):
+        return request_password_reset(state, command)
+    return reset_password(state, command)
+
+
+def _decide_email(
+    state: Account,
+    command: RequestEmailChange | ChangeEmail | AbandonEmailChange | UndoEmailChange | EndHold,
+) -> tuple[Event, ...]:
+    match command:
+        case RequestEmailChange():
+            return request_email_change(state, command)
+        case ChangeEmail():
+            return change_email(state, command)
+        case AbandonEmailChange():
+            return abandon_email_change(state, command)
+        case UndoEmailChange():
+            return undo_email_change(state, command)
+        case EndHold():
+            return end_hold(state, command)
+        case _:
+            assert_never(command)
+
+
+def _decide_closing(
+    state: Account, command: CloseAccount | DisableAccount | EnableAccount | UnlockAccount | SignOutAccount
+) -> tuple[Event, ...]:
+    match command:
+        case CloseAccount():
+            return close_account(state, command)
+        case DisableAccount():
+            return disable_account(state, command)
+        case EnableAccount():
+            return enable_account(state, command)
+        case UnlockAccount():
+            return unlock_account(state, command)
+        case SignOutAccount():
+            return sign_out_account(state, command)
         case _:
             assert_never(command)
 
@@ -117,22 +202,39 @@ def _verify_email(state: Account, command: VerifyEmail) -> tuple[Event, ...]:
 
 
 def _repeat_sign_up(state: Account, command: RepeatSignUp) -> tuple[Event, ...]:
-    email = None if isinstance(state, Absent) else state.email
+    """The owner is told at the address that was given, as the owner wrote it: also at one that is only held."""
+    email = email_at(state.addresses, command.identifier) if isinstance(state, Active) else None
     return (SignUpRepeated(notice_id=command.notice_id, email=email),)
 
 
 def _sign_in(state: Account, command: SignIn) -> tuple[Event, ...]:
-    if not isinstance(state, Active):
-        return (_failed(command, "not-verified"),)
+    obstacle = _obstacle(state, command)
+    if obstacle is not None:
+        return (_failed(command, obstacle),)
+    assert isinstance(state, Active)
     if is_locked(state, command.at):
         return (_failed(command, "locked"),)
     if not command.is_password_right:
-        return (_failed(command, "wrong-password"), *_lock(state, command))
+        return (_failed(command, "wrong-password"), *lock(state, command.lock_out, command.at))
     live = [session for session in state.sessions.values() if is_live(session, command.at)]
     live.sort(key=lambda session: (session.started_at, session.session_id))
     excess = max(0, len(live) + 1 - MAX_SESSIONS)
     ended = (SessionRevoked(session_id=s.session_id, cause="too-many-sessions") for s in live[:excess])
     return (*ended, _started(command))
+
+
+def _obstacle(state: Account, command: SignIn) -> SignInFailureCause | None:
+    match state:
+        case Absent() | Pending():
+            return "not-verified"
+        case Disabled():
+            return "account-disabled"
+        case Closed():
+            return "account-closed"
+        case Active():
+            return None if has_address(state.addresses, command.identifier) else "not-the-address"
+        case _:
+            assert_never(state)
 
 
 def _failed(command: SignIn, cause: SignInFailureCause) -> SignInFailed:
@@ -154,13 +256,6 @@ def _started(command: SignIn) -> SessionStarted:
         ip=command.origin.ip,
         user_agent=command.origin.user_agent,
     )
-
-
-def _lock(state: Active, command: SignIn | ChangePassword) -> tuple[AccountLocked, ...]:
-    """The lock that this failure brings, if it is the one too many."""
-    if state.failures + 1 < command.lock_out.failures:
-        return ()
-    return (AccountLocked(locked_until=command.at + command.lock_out.duration),)
 
 
 def _refresh(state: Account, command: Refresh) -> tuple[Event, ...]:
@@ -197,37 +292,22 @@ def _revoke_session(state: Account, command: RevokeSession) -> tuple[Event, ...]
 
 
 def _revoke_sessions(state: Account, command: RevokeSessions) -> tuple[Event, ...]:
-    active = _require_session(state, command)
-    return tuple(
-        SessionRevoked(session_id=session_id, cause="sign-out-others" if command.spare else "sign-out")
-        for session_id in active.sessions
-        if session_id != command.spare
-    )
+    active = require_session(state, command)
+    cause: RevocationCause = "sign-out-others" if command.spare else "sign-out"
+    return end_sessions(active, cause, spare=command.spare)
 
 
 def _change_password(state: Account, command: ChangePassword) -> tuple[Event, ...]:
-    active = _require_session(state, command)
-    if is_locked(active, command.at) or not command.is_password_right:
-        rejected = PasswordRejected(session_id=command.acting_session_id, failed_at=command.at)
-        locked = () if is_locked(active, command.at) else _lock(active, command)
-        return (rejected, *locked)
-    others = (session_id for session_id in active.sessions if session_id != command.acting_session_id)
-    ended = (SessionRevoked(session_id=session_id, cause="password-changed") for session_id in others)
+    active = require_session(state, command)
+    rejected = reject_password(active, command)
+    if rejected:
+        return rejected
+    ended = end_sessions(active, "password-changed", spare=command.acting_session_id)
     return (PasswordChanged(password_hash=command.password_hash), *ended)
 
 
 def _change_profile(state: Account, command: ChangeProfile) -> tuple[Event, ...]:
-    active = _require_session(state, command)
+    active = require_session(state, command)
     if active.display_name == command.display_name:
         return ()
     return (ProfileChanged(display_name=command.display_name),)
-
-
-def _require_session(
-    state: Account, command: RevokeSessions | ChangePassword | ChangeProfile | Attend
-) -> Active:
-    session = state.sessions.get(command.acting_session_id) if isinstance(state, Active) else None
-    if session is None or not is_live(session, command.at):
-        raise SessionEnded
-    assert isinstance(state, Active)
-    return state

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from events.account import DiscardCause, RevocationCause, SignUpPolicy
+from events.email_change import AbandonCause
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +55,7 @@ class DiscardRegistration:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RepeatSignUp:
     notice_id: str
+    identifier: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +71,9 @@ class NewSession:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignIn:
+    """`identifier` is the address that was given; it opens only the account whose address it is now."""
+
+    identifier: str
     is_password_right: bool
     session: NewSession
     origin: Origin
@@ -126,6 +131,106 @@ class Attend:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestPasswordReset:
+    """At most `mail_limit` mails an hour; one more request changes nothing, and earlier codes stay good."""
+
+    identifier: str
+    challenge_id: str
+    code_expires_at: datetime
+    mail_limit: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResetPassword:
+    """`matching_challenge_id` is whose code it is, by the verdict of who derived the codes; None for nobody's."""
+
+    identifier: str
+    matching_challenge_id: str | None
+    password_hash: str
+    limit: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestEmailChange:
+    """`is_taken` is whether another account holds the new address, as far as could be seen."""
+
+    acting_session_id: str
+    is_password_right: bool
+    change_id: str
+    identifier: str
+    email: str
+    is_taken: bool
+    code_expires_at: datetime
+    mail_limit: int
+    lock_out: LockOut
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeEmail:
+    """Take the new address, which is claimed already. `matching_change_id` is a verdict as above."""
+
+    acting_session_id: str
+    matching_change_id: str | None
+    limit: int
+    undo_until: datetime
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AbandonEmailChange:
+    """Whatever the change still was, it is nothing from now on."""
+
+    change_id: str
+    cause: AbandonCause
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UndoEmailChange:
+    change_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndHold:
+    """Give back the address from before a change, once that can be undone no more."""
+
+    change_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloseAccount:
+    acting_session_id: str
+    is_password_right: bool
+    erase_after: datetime
+    lock_out: LockOut
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DisableAccount:
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnableAccount:
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnlockAccount:
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignOutAccount:
+    """End every session, as an administrator."""
+
+
 Command = (
     Register
     | RequestVerification
@@ -139,4 +244,16 @@ Command = (
     | ChangePassword
     | ChangeProfile
     | Attend
+    | RequestPasswordReset
+    | ResetPassword
+    | RequestEmailChange
+    | ChangeEmail
+    | AbandonEmailChange
+    | UndoEmailChange
+    | EndHold
+    | CloseAccount
+    | DisableAccount
+    | EnableAccount
+    | UnlockAccount
+    | SignOutAccount
 )

@@ -4,21 +4,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from domain.addresses import Addresses, Held, evolve_addresses, mailed_lately
 from domain.session import Session, is_live
 from events.account import (
+    AccountClosed,
+    AccountDisabled,
+    AccountEnabled,
     AccountLocked,
     AccountRegistered,
+    AccountUnlocked,
     EmailVerified,
     PasswordChanged,
     PasswordRejected,
+    PasswordReset,
+    PasswordResetRequested,
     ProfileChanged,
     RegistrationDiscarded,
+    ResetCodeRejected,
     SessionRefreshed,
     SessionRevoked,
     SessionStarted,
     SignInFailed,
 )
-from events.fact import Event
+from events.email_change import EmailChanged, EmailChangeUndone
+from events.fact import Event, personal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +39,7 @@ class Absent:
 class Password:
     """`hash` is None once the account's data key was erased; `revision` counts changes from 1."""
 
-    hash: str | None
+    hash: str | None = personal(default=None)
     revision: int = 1
 
 
@@ -39,27 +48,79 @@ class Pending:
     """Registered, and the address not proven yet."""
 
     account_id: str
+    identifier: str
     registered_at: datetime
-    email: str | None
-    display_name: str | None
     password: Password
+    email: str | None = personal(default=None)
+    display_name: str | None = personal(default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reset:
+    """A code for a new password that was mailed."""
+
+    challenge_id: str
+    code_expires_at: datetime
+    failures: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Active:
-    """Proven, or let in unproven by the open sign-up policy. `sessions` holds only live ones, by id."""
+    """Proven, or let in unproven by the open sign-up policy. `sessions` holds only live ones, by id.
+
+    `reset_mailed_at` says when codes for a new password went out, within the last hour.
+    """
 
     account_id: str
     registered_at: datetime
-    email: str | None
-    display_name: str | None
+    addresses: Addresses
     password: Password
+    display_name: str | None = personal(default=None)
     sessions: Mapping[str, Session] = field(default_factory=dict)
     failures: int = 0
     locked_until: datetime | None = None
+    reset: Reset | None = None
+    reset_mailed_at: tuple[datetime, ...] = ()
+
+    @property
+    def email(self) -> str | None:
+        return self.addresses.current.email
 
 
-Account = Absent | Pending | Active
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disabled:
+    """An administrator shut it. `account` is what it is again once it is enabled; it has no sessions."""
+
+    account: Active
+
+    @property
+    def email(self) -> str | None:
+        return self.account.email
+
+    @property
+    def registered_at(self) -> datetime:
+        return self.account.registered_at
+
+    @property
+    def addresses(self) -> Addresses:
+        return self.account.addresses
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closed:
+    """Its owner shut it, for good. Its addresses stay held until it is erased."""
+
+    account_id: str
+    registered_at: datetime
+    addresses: Addresses
+    erase_after: datetime
+
+    @property
+    def email(self) -> str | None:
+        return self.addresses.current.email
+
+
+Account = Absent | Pending | Active | Disabled | Closed
 INITIAL: Account = Absent()
 
 
@@ -68,17 +129,21 @@ def evolve(state: Account, event: Event) -> Account:
         case Absent(), AccountRegistered():
             return _registered(event)
         case Pending(), EmailVerified():
-            return Active(
-                account_id=state.account_id,
-                registered_at=state.registered_at,
-                email=state.email,
-                display_name=state.display_name,
-                password=state.password,
-            )
+            return _activated(state)
         case Pending(), RegistrationDiscarded():
             return INITIAL
+        case Active(), AccountDisabled():
+            return Disabled(account=replace(_without_challenges(state), sessions={}))
+        case Disabled(), AccountEnabled():
+            return state.account
+        case Active(), AccountClosed():
+            return _closed(state, event)
         case Active(), _:
             return _active(state, event)
+        case Disabled(), _:
+            return Disabled(account=_active(state.account, event))
+        case Closed(), _:
+            return replace(state, addresses=evolve_addresses(state.addresses, event))
         case _:
             return state
 
@@ -89,13 +154,34 @@ def is_locked(state: Active, at: datetime) -> bool:
 
 
 def _registered(event: AccountRegistered) -> Account:
-    make = Active if event.policy == "open" else Pending
-    return make(
+    pending = Pending(
         account_id=event.account_id,
+        identifier=event.identifier,
         registered_at=event.registered_at,
         email=event.email,
         display_name=event.display_name,
         password=Password(hash=event.password_hash),
+    )
+    return _activated(pending) if event.policy == "open" else pending
+
+
+def _activated(state: Pending) -> Active:
+    held = Held(identifier=state.identifier, claim_id=state.account_id, email=state.email)
+    return Active(
+        account_id=state.account_id,
+        registered_at=state.registered_at,
+        addresses=Addresses(current=held),
+        display_name=state.display_name,
+        password=state.password,
+    )
+
+
+def _closed(state: Active, event: AccountClosed) -> Closed:
+    return Closed(
+        account_id=state.account_id,
+        registered_at=state.registered_at,
+        addresses=replace(state.addresses, change=None),
+        erase_after=event.erase_after,
     )
 
 
@@ -112,13 +198,40 @@ def _active(state: Active, event: Event) -> Active:
             return state if is_locked(state, event.failed_at) else replace(state, failures=state.failures + 1)
         case AccountLocked():
             return replace(state, failures=0, locked_until=event.locked_until)
+        case AccountUnlocked():
+            return replace(state, failures=0, locked_until=None)
         case PasswordChanged():
-            changed = Password(hash=event.password_hash, revision=state.password.revision + 1)
-            return replace(state, password=changed, failures=0)
+            return replace(_with_password(state, event.password_hash), failures=0)
+        case PasswordReset():
+            return replace(_with_password(state, event.password_hash), failures=0, locked_until=None)
+        case PasswordResetRequested() | ResetCodeRejected():
+            return _with_reset(state, event)
         case ProfileChanged():
             return replace(state, display_name=event.display_name)
+        case EmailChanged() | EmailChangeUndone():
+            return replace(state, addresses=evolve_addresses(state.addresses, event), reset=None)
         case _:
-            return state
+            return replace(state, addresses=evolve_addresses(state.addresses, event))
+
+
+def _with_password(state: Active, password_hash: str | None) -> Active:
+    """A new password. Whatever was asked for under the old one is dead."""
+    changed = Password(hash=password_hash, revision=state.password.revision + 1)
+    return replace(_without_challenges(state), password=changed)
+
+
+def _without_challenges(state: Active) -> Active:
+    return replace(state, reset=None, addresses=replace(state.addresses, change=None))
+
+
+def _with_reset(state: Active, event: PasswordResetRequested | ResetCodeRejected) -> Active:
+    if isinstance(event, PasswordResetRequested):
+        reset = Reset(challenge_id=event.challenge_id, code_expires_at=event.code_expires_at)
+        mailed_at = (*mailed_lately(state.reset_mailed_at, event.requested_at), event.requested_at)
+        return replace(state, reset=reset, reset_mailed_at=mailed_at)
+    if state.reset is None:
+        return state
+    return replace(state, reset=replace(state.reset, failures=state.reset.failures + 1))
 
 
 def _with_started(state: Active, event: SessionStarted) -> Mapping[str, Session]:

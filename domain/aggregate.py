@@ -16,7 +16,8 @@ class Aggregate(Generic[S, C]):
     """`evolve` never raises and never decides; `decide` raises only refusals.
 
     `kept_for` is how long after a stream's last fact its state still matters; None means for ever. A state
-    that is forgotten decides like the initial one, so forgetting sooner or later changes no decision.
+    that is forgotten decides like the initial one, so forgetting sooner or later changes no decision. Its stream
+    is named by the day, so that nothing is ever said in it again and its version may be forgotten as well.
     """
 
     initial: S

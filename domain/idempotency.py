@@ -10,7 +10,7 @@ from typing import assert_never
 
 from domain.aggregate import Aggregate
 from domain.refusals import IdempotencyKeyReused
-from events.fact import Event
+from events.fact import Event, personal
 from events.idempotency import RequestAnswered, RequestReceived
 
 KEPT_FOR = timedelta(hours=24)
@@ -46,8 +46,8 @@ class Received:
 class Answered:
     """`answer` is None once its data key was erased."""
 
-    answer: str | None
     answered_at: datetime
+    answer: str | None = personal(default=None)
 
 
 Request = Fresh | Received | Answered
@@ -84,8 +84,13 @@ def kept_answer(state: Request, at: datetime) -> str | None:
     return None
 
 
+def is_claimed(state: Request, at: datetime) -> bool:
+    """Whether a body came under this key, and the key still stands for it."""
+    return isinstance(state, Received) and at < state.received_at + KEPT_FOR
+
+
 def _receive(state: Request, command: Receive) -> tuple[Event, ...]:
-    if isinstance(state, Received) and command.at < state.received_at + KEPT_FOR:
+    if isinstance(state, Received) and is_claimed(state, command.at):
         if state.fingerprint != command.fingerprint:
             raise IdempotencyKeyReused
         return ()

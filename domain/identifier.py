@@ -1,7 +1,8 @@
 """One e-mail address: who waits to prove it, and who holds it.
 
-Law: an address is held by at most one account, and only a code that was sent for a registration can turn
-that registration into the holder.
+Laws: an address is held by at most one account at a time, as long as one of that account's claims stands.
+Only a code that was sent for a registration can turn that registration into the holder; what proves an
+e-mail change is the changing account's business.
 """
 
 from dataclasses import dataclass, replace
@@ -15,9 +16,13 @@ from events.identifier import (
     ChallengeRenewed,
     CodeRejected,
     IdentifierClaimed,
+    IdentifierClaimedByChange,
+    IdentifierReleased,
     IdentifierReserved,
     ResendIgnored,
     ReservationDropped,
+    UnknownResetIgnored,
+    UnknownResetRejected,
     UnknownSignInFailed,
 )
 
@@ -39,6 +44,22 @@ class Claim:
     account_id: str
     challenge_id: str
     code_expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimByChange:
+    """Hold the address for an account that changes to it. The same claim twice is the same as once."""
+
+    account_id: str
+    change_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """Give one claim back. One that is not here is no news."""
+
+    account_id: str
+    claim_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +88,27 @@ class FailUnknownSignIn:
     """Count a sign-in for an address that nobody holds."""
 
 
-Command = Reserve | Claim | RenewChallenges | PresentCode | FailUnknownSignIn
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IgnoreUnknownReset:
+    """Count a password reset asked for an address that nobody holds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RejectUnknownReset:
+    """Count a reset code for an address that nobody holds."""
+
+
+Command = (
+    Reserve
+    | Claim
+    | ClaimByChange
+    | Release
+    | RenewChallenges
+    | PresentCode
+    | FailUnknownSignIn
+    | IgnoreUnknownReset
+    | RejectUnknownReset
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,9 +121,13 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identifier:
-    """`waiting` holds registrations whose code was not presented yet, oldest first."""
+    """`waiting` holds registrations whose code was not presented yet, oldest first.
+
+    `claims` are those of the holder, at least one: its own id for what it signed up with, else a change's id.
+    """
 
     holder: str | None = None
+    claims: tuple[str, ...] = ()
     waiting: tuple[Reservation, ...] = ()
 
 
@@ -95,12 +140,20 @@ def decide(state: Identifier, command: Command) -> tuple[Event, ...]:
             return _reserve(state, command)
         case Claim():
             return _claim(state, command)
+        case ClaimByChange():
+            return _claim_by_change(state, command)
+        case Release():
+            return _release(state, command)
         case RenewChallenges():
             return _renew_challenges(state, command)
         case PresentCode():
             return _present_code(state, command)
         case FailUnknownSignIn():
             return (UnknownSignInFailed(cause="unknown"),)
+        case IgnoreUnknownReset():
+            return (UnknownResetIgnored(),)
+        case RejectUnknownReset():
+            return (UnknownResetRejected(),)
         case _:
             assert_never(command)
 
@@ -112,7 +165,14 @@ def evolve(state: Identifier, event: Event) -> Identifier:
         case ReservationDropped():
             return replace(state, waiting=_without(state, event.account_id))
         case IdentifierClaimed():
-            return replace(state, holder=event.account_id, waiting=_without(state, event.account_id))
+            claims = state.claims if state.holder == event.account_id else (event.account_id,)
+            waiting = _without(state, event.account_id)
+            return replace(state, holder=event.account_id, claims=claims, waiting=waiting)
+        case IdentifierClaimedByChange():
+            claims = state.claims if state.holder == event.account_id else ()
+            return replace(state, holder=event.account_id, claims=(*claims, event.change_id))
+        case IdentifierReleased():
+            return _released(state, event)
         case CodeRejected():
             return replace(state, waiting=tuple(replace(r, failures=r.failures + 1) for r in state.waiting))
         case _:
@@ -153,6 +213,23 @@ def _claim(state: Identifier, command: Claim) -> tuple[Event, ...]:
     return (*dropped, claimed, challenge)
 
 
+def _claim_by_change(state: Identifier, command: ClaimByChange) -> tuple[Event, ...]:
+    if state.holder not in (None, command.account_id):
+        raise EmailTaken
+    if command.change_id in state.claims:
+        return ()
+    others = (r for r in state.waiting if r.account_id != command.account_id)
+    dropped = tuple(ReservationDropped(account_id=r.account_id) for r in others)
+    claimed = IdentifierClaimedByChange(account_id=command.account_id, change_id=command.change_id)
+    return (claimed, *dropped)
+
+
+def _release(state: Identifier, command: Release) -> tuple[Event, ...]:
+    if state.holder != command.account_id or command.claim_id not in state.claims:
+        return ()
+    return (IdentifierReleased(account_id=command.account_id, claim_id=command.claim_id),)
+
+
 def _renew_challenges(state: Identifier, command: RenewChallenges) -> tuple[Event, ...]:
     if not state.waiting:
         return (ResendIgnored(),)
@@ -181,6 +258,16 @@ def _present_code(state: Identifier, command: PresentCode) -> tuple[Event, ...]:
     others = (r for r in state.waiting if r.account_id != proven.account_id)
     dropped = tuple(ReservationDropped(account_id=r.account_id) for r in others)
     return (IdentifierClaimed(account_id=proven.account_id), *dropped)
+
+
+def _released(state: Identifier, event: IdentifierReleased) -> Identifier:
+    """With the last claim, what the holder still had to prove here is over too."""
+    if state.holder != event.account_id:
+        return state
+    claims = tuple(claim for claim in state.claims if claim != event.claim_id)
+    if claims:
+        return replace(state, claims=claims)
+    return Identifier(waiting=_without(state, event.account_id))
 
 
 def _waiting(state: Identifier, event: IdentifierReserved | ChallengeRenewed) -> Identifier:

@@ -110,3 +110,39 @@ class ClientExists(Refusal):
     """There is a client with this id already."""
 
     code = "client-exists"
+
+
+class UnknownClient(Refusal):
+    """There is no such client."""
+
+    code = "client-not-found"
+
+
+class InvalidClientName(Refusal):
+    """The name is empty, longer than 100 characters, or has control characters."""
+
+    code = "invalid-client-name"
+
+
+class InvalidClientScopes(Refusal):
+    """Scopes are visible ASCII without quotation mark and backslash, at least one, together up to 1000 characters."""
+
+    code = "invalid-client-scopes"
+
+
+class InvalidClientAudiences(Refusal):
+    """Audiences are visible ASCII, together up to 1000 characters."""
+
+    code = "invalid-client-audiences"
+
+
+class UnknownAccount(Refusal):
+    """There is no such account."""
+
+    code = "account-not-found"
+
+
+class AccountIsClosed(Refusal):
+    """Its owner closed this account, which nobody can take back."""
+
+    code = "account-closed"

@@ -1,70 +1,28 @@
-"""Values that are parsed once and trusted afterwards: e-mail addresses, passwords, display names, scopes."""
+"""Values that are parsed once and trusted afterwards: passwords, names, scopes, audiences."""
 
 import unicodedata
-from dataclasses import dataclass
-from typing import Self
-
-import email_validator
-import idna
+from collections.abc import Sequence
 
 from domain.common_passwords import COMMON_PASSWORDS
 from domain.refusals import (
+    InvalidClientAudiences,
+    InvalidClientName,
+    InvalidClientScopes,
     InvalidDisplayName,
-    InvalidEmail,
     InvalidScope,
     PasswordTooCommon,
     PasswordTooLong,
     PasswordTooShort,
 )
 
-MAX_EMAIL_CHARACTERS = 254
 MIN_PASSWORD_CHARACTERS = 15
 MAX_PASSWORD_CHARACTERS = 256
 MAX_DISPLAY_NAME_CHARACTERS = 100
 MAX_SCOPE_CHARACTERS = 1000
-_SCOPE_ALPHABET = frozenset(chr(code) for code in range(0x21, 0x7F)) - {'"', "\\"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EmailAddress:
-    """An address as its owner wrote it (`stored`: where mail goes) and as it is compared (`canonical`).
-
-    Canonical: NFKC and case-fold of the local part, UTS 46 A-label form of the domain; a fixpoint.
-    """
-
-    stored: str
-    canonical: str
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        try:
-            checked = _validated(text)
-            local = _folded(checked.local_part)
-            domain = idna.encode(checked.domain, uts46=True).decode().lower()
-            _validated(f"{local}@{domain}")
-        except (email_validator.EmailNotValidError, idna.IDNAError, UnicodeError):
-            raise InvalidEmail from None
-        return cls(stored=text, canonical=f"{local}@{domain}")
-
-
-def _validated(text: str) -> email_validator.ValidatedEmail:
-    """Holds for the canonical form too: what folds to something that is no address is none either."""
-    if len(text) > MAX_EMAIL_CHARACTERS or "=?" in text:
-        raise InvalidEmail
-    return email_validator.validate_email(
-        text,
-        check_deliverability=False,
-        strict=True,
-        allow_quoted_local=False,
-        allow_domain_literal=False,
-        test_environment=True,
-    )
-
-
-def _folded(local: str) -> str:
-    """NFKC and case-fold until nothing changes, because each may undo the other once."""
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", local).casefold())
-    return folded if folded == local else _folded(folded)
+MAX_AUDIENCE_CHARACTERS = 1000
+"""Of all together. With as many scopes a token still stays far below its 8 KiB."""
+_VISIBLE = frozenset(chr(code) for code in range(0x21, 0x7F))
+_SCOPE_ALPHABET = _VISIBLE - {'"', "\\"}
 
 
 def parse_password(text: str) -> str:
@@ -85,11 +43,36 @@ def normalise_password(text: str) -> str:
 
 
 def parse_display_name(text: str) -> str:
-    name = unicodedata.normalize("NFC", text).strip()
-    has_control = any(unicodedata.category(character).startswith("C") for character in name)
-    if not name or len(name) > MAX_DISPLAY_NAME_CHARACTERS or has_control:
+    name = _parse_name(text)
+    if name is None:
         raise InvalidDisplayName
     return name
+
+
+def parse_client_name(text: str) -> str:
+    """By the same rule as a person's display name."""
+    name = _parse_name(text)
+    if name is None:
+        raise InvalidClientName
+    return name
+
+
+def parse_client_scopes(texts: Sequence[str]) -> tuple[str, ...]:
+    """What a client may ask for: each a scope token, each once, in the order given."""
+    tokens = tuple(dict.fromkeys(texts))
+    is_short = len(" ".join(tokens)) <= MAX_SCOPE_CHARACTERS
+    if not tokens or not is_short or not all(token and set(token) <= _SCOPE_ALPHABET for token in tokens):
+        raise InvalidClientScopes
+    return tokens
+
+
+def parse_audiences(texts: Sequence[str]) -> tuple[str, ...]:
+    """Whom a client's tokens are for; none means the default audience."""
+    audiences = tuple(dict.fromkeys(texts))
+    is_short = sum(map(len, audiences)) <= MAX_AUDIENCE_CHARACTERS
+    if not is_short or not all(audience and set(audience) <= _VISIBLE for audience in audiences):
+        raise InvalidClientAudiences
+    return audiences
 
 
 def parse_scope(text: str) -> tuple[str, ...]:
@@ -100,3 +83,9 @@ def parse_scope(text: str) -> tuple[str, ...]:
     ):
         raise InvalidScope
     return tokens
+
+
+def _parse_name(text: str) -> str | None:
+    name = unicodedata.normalize("NFC", text).strip()
+    has_control = any(unicodedata.category(character).startswith("C") for character in name)
+    return None if not name or len(name) > MAX_DISPLAY_NAME_CHARACTERS or has_control else name

@@ -1,4 +1,4 @@
-"""Facts about one person's account: registration, password, sign-in, sessions, profile."""
+"""Facts about one person's account: registration, password, sign-in, sessions, profile, its end."""
 
 from datetime import datetime
 from typing import Literal
@@ -6,10 +6,24 @@ from typing import Literal
 from events.fact import Event, fact, personal
 
 SignUpPolicy = Literal["verify", "open"]
-SignInFailureCause = Literal["wrong-password", "not-verified", "locked"]
-RevocationCause = Literal[
-    "sign-out", "sign-out-others", "token-revoked", "refresh-reused", "password-changed", "too-many-sessions"
+SignInFailureCause = Literal[
+    "wrong-password", "not-verified", "locked", "not-the-address", "account-disabled", "account-closed"
 ]
+RevocationCause = Literal[
+    "sign-out",
+    "sign-out-others",
+    "token-revoked",
+    "refresh-reused",
+    "password-changed",
+    "too-many-sessions",
+    "password-reset",
+    "email-changed",
+    "email-change-undone",
+    "account-closed",
+    "account-disabled",
+    "signed-out-by-admin",
+]
+ResetRefusalCause = Literal["not-the-address", "not-active", "too-many-mails"]
 DiscardCause = Literal["superseded", "other-verified"]
 
 
@@ -115,3 +129,56 @@ class PasswordRejected(Event):
 @fact("profile.changed")
 class ProfileChanged(Event):
     display_name: str | None = personal(default=None)
+
+
+@fact("password_reset.requested")
+class PasswordResetRequested(Event):
+    """A code for a new password goes to the account's address; an earlier one is dead."""
+
+    challenge_id: str
+    code_expires_at: datetime
+    requested_at: datetime
+    email: str | None = personal(default=None)
+
+
+@fact("password_reset.ignored")
+class PasswordResetIgnored(Event):
+    """A reset was asked for, and no mail goes out. Recorded so that every answer costs the same."""
+
+    cause: ResetRefusalCause
+
+
+@fact("password_reset.code_rejected")
+class ResetCodeRejected(Event):
+    """A wrong, used or expired code for a new password; it counts until the waiting code is dead."""
+
+
+@fact("password.reset")
+class PasswordReset(Event):
+    """A new password by a mailed code. The lock-out ends, and every other challenge is dead."""
+
+    challenge_id: str
+    password_hash: str | None = personal(default=None)
+
+
+@fact("account.disabled")
+class AccountDisabled(Event):
+    disabled_at: datetime
+
+
+@fact("account.enabled")
+class AccountEnabled(Event):
+    enabled_at: datetime
+
+
+@fact("account.unlocked")
+class AccountUnlocked(Event):
+    unlocked_at: datetime
+
+
+@fact("account.closed")
+class AccountClosed(Event):
+    """Nothing opens it any more. Its addresses stay held until it is erased, at `erase_after` or later."""
+
+    closed_at: datetime
+    erase_after: datetime

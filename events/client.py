@@ -1,4 +1,4 @@
-"""Facts about a machine client: what it may ask for, its secret's digest, tokens it gave up."""
+"""Facts about a machine client: what it may ask for, its secrets' digests, tokens it gave up, its end."""
 
 from datetime import datetime
 
@@ -15,6 +15,21 @@ class ClientRegistered(Event):
     audiences: tuple[str, ...]
     secret_digest: str
     registered_at: datetime
+
+
+@fact("client.secret_added")
+class ClientSecretAdded(Event):
+    """The newest two secrets of a client are good; one that is older than those is dead."""
+
+    secret_digest: str
+    added_at: datetime
+
+
+@fact("client.deleted")
+class ClientDeleted(Event):
+    """Its secrets and all its tokens are dead. The id is never used again."""
+
+    deleted_at: datetime
 
 
 @fact("client.token_revoked")

@@ -33,8 +33,18 @@ def identifier_stream(digest: bytes) -> str:
     return stream("identifier", base32(digest))
 
 
+def errands_stream(partition: int) -> str:
+    """The one list of errands of a partition. Its slot is the partition's own number, which lies in it."""
+    return stream("errands", slot_prefix(partition) + "all")
+
+
 def category_of(name: str) -> str:
     return SIGNING_KEYS if name == SIGNING_KEYS else name.partition("-")[0]
+
+
+def id_of(name: str) -> str:
+    """What stands after the category: an account's id, a client's."""
+    return name.partition("-")[2]
 
 
 def slot_of(name: str) -> int:

@@ -4,7 +4,9 @@
 reads the log reads it through `ChainReader`: writer, projectors, mailer.
 """
 
+import copy
 from dataclasses import dataclass
+from typing import Self
 
 import msgspec
 
@@ -52,9 +54,15 @@ class ChainReader:
         self.partition = partition
         self.partitions = partitions
         self.head = head or Head()
+        self.head_offset = -1
+        """The offset of the last record that counts, -1 as long as this reader has not seen one."""
         self.void_records = 0
         self._void_run = 0
         self.log_id: str | None = None
+
+    def copy(self) -> Self:
+        """A reader that stands where this one stands and goes its own way."""
+        return copy.copy(self)
 
     def admit(self, record: Record) -> Counted | None:
         """The commit if `record` counts, None if it is void or the genesis. CorruptLogError halts."""
@@ -73,13 +81,11 @@ class ChainReader:
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise self._corrupt(record, f"not a record of Chancery: {error}") from None
 
-    def extend_with(self, record: Record, commit: Commit, record_hash: str) -> Counted:
+    def extend_with(self, offset: int, seq: int, record_hash: str) -> None:
         """Advance over a record that the caller wrote itself and knows to extend the chain."""
-        assert record.offset == self.head.next_offset
-        assert commit.seq == self.head.seq + 1
-        assert commit.prev == self.head.hash
-        self._advance(record, commit.seq, record_hash)
-        return self._counted(record, commit, record_hash)
+        assert offset == self.head.next_offset
+        assert seq == self.head.seq + 1
+        self._advance(offset, seq, record_hash)
 
     def _extend(self, record: Record, key: bytes, value: bytes) -> Counted | None:
         record_hash = hash_record(key, value)
@@ -87,10 +93,10 @@ class ChainReader:
             genesis = decode_genesis(value)
             self._check_genesis(record, genesis)
             self.log_id = genesis.log
-            self._advance(record, 0, record_hash)
+            self._advance(record.offset, 0, record_hash)
             return None
         commit = decode_commit(value)
-        self._advance(record, commit.seq, record_hash)
+        self._advance(record.offset, commit.seq, record_hash)
         return self._counted(record, commit, record_hash)
 
     def _check_genesis(self, record: Record, genesis: Genesis) -> None:
@@ -103,8 +109,9 @@ class ChainReader:
         position = Position(partition=self.partition, seq=commit.seq)
         return Counted(position=position, offset=record.offset, hash=record_hash, commit=commit)
 
-    def _advance(self, record: Record, seq: int, record_hash: str) -> None:
-        self.head = Head(seq=seq, hash=record_hash, next_offset=record.offset + 1)
+    def _advance(self, offset: int, seq: int, record_hash: str) -> None:
+        self.head = Head(seq=seq, hash=record_hash, next_offset=offset + 1)
+        self.head_offset = offset
         self._void_run = 0
 
     def _void(self, record: Record) -> None:

@@ -35,5 +35,18 @@ class OverloadedError(TryAgainError):
     """Too many commands wait already; this one was not begun."""
 
 
+class BasisMovedError(Exception):
+    """The write model moved while it was read; what was read is of another time than what is in memory."""
+
+
+class MissingStreamError(Exception):
+    """A decision needs a stream, or a data key to seal for a subject, that is not in memory. Load it, decide again."""
+
+    def __init__(self, stream: str, subject: str | None = None) -> None:
+        super().__init__(stream)
+        self.stream = stream
+        self.subject = subject
+
+
 class StaleBasisError(TryAgainError):
     """What a decision was prepared with (a password hash that was checked) is not what the log says now."""

@@ -1,43 +1,79 @@
 """Between facts and what a commit stores: sealing on the way in, unsealing on the way out."""
 
-from collections.abc import Iterable
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from events import codec
 from events.codec import WireEvent
 from events.fact import Event
 from events.streams import category_of
 from eventstore.chain import Counted
-from eventstore.commit import Commit, Position, SealedEvent
+from eventstore.commit import Actor, Position, SealedEvent
+from eventstore.errors import MissingStreamError
 from eventstore.keyring import Keyring
-from eventstore.sealing import key_id_of, place_of, seal, unseal
+from eventstore.sealing import DataKey, key_id_of, place_of, seal, unseal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedFact:
-    """A fact in its place: the stream it belongs to, its number there, when and where it was committed."""
+    """A fact in its place: the stream it belongs to, its version there, when, where and by whom it was committed.
+
+    `number` is its place in the commit, from 0; `trace` is the traceparent of the request, or empty.
+    """
 
     stream: str
     version: int
     event: Event
     at: datetime
     position: Position
+    number: int
+    actor: Actor
+    trace: str
 
 
-async def seal_events(
+def seal_events(
     keyring: Keyring, events: Iterable[tuple[str, int, Event]], at: datetime
 ) -> tuple[SealedEvent, ...]:
-    """What a commit stores for (stream, version, event) triples. Missing data keys are stored first."""
-    return tuple(
-        [await _seal_event(keyring, stream, version, event, at) for stream, version, event in events]
-    )
+    """What a commit stores for (stream, version, event) triples. MissingStreamError without a data key at hand."""
+    return tuple([_seal_event(keyring, stream, version, event, at) for stream, version, event in events])
 
 
-async def open_commit(keyring: Keyring, counted: Counted) -> tuple[RecordedFact, ...]:
-    """The facts of a commit that counts. What was sealed under an erased key reads as None."""
-    commit = counted.commit
-    return tuple([await _open_event(keyring, event, commit, counted.position) for event in commit.events])
+def _all(_: SealedEvent) -> bool:
+    return True
+
+
+def read_commit(
+    counted: Counted, is_wanted: Callable[[SealedEvent], bool] = _all
+) -> tuple[RecordedFact, ...]:
+    """The wanted facts of a commit that counts, for a reader without keys: what is sealed reads as None."""
+    wanted = [(number, event) for number, event in enumerate(counted.commit.events) if is_wanted(event)]
+    return tuple([_read_event(counted, number, event, None) for number, event in wanted])
+
+
+async def open_commit(
+    keyring: Keyring, counted: Counted, is_wanted: Callable[[SealedEvent], bool] = _all
+) -> tuple[RecordedFact, ...]:
+    """The wanted facts of a commit that counts. What was sealed under an erased key reads as None."""
+    return (await open_commits(keyring, (counted,), is_wanted))[0]
+
+
+async def open_commits(
+    keyring: Keyring, commits: Sequence[Counted], is_wanted: Callable[[SealedEvent], bool] = _all
+) -> Sequence[tuple[RecordedFact, ...]]:
+    """As `open_commit`, for many at once."""
+    wanted = [
+        [(number, event) for number, event in enumerate(counted.commit.events) if is_wanted(event)]
+        for counted in commits
+    ]
+    key_ids = {key_id_of(event.sealed) for events in wanted for _, event in events if event.sealed}
+    keys = await keyring.find_all(key_ids) if key_ids else {}
+    return [
+        tuple([_open_event(keys, counted, number, event) for number, event in events])
+        for counted, events in zip(commits, wanted, strict=True)
+    ]
 
 
 def subject_of(stream: str, at: datetime) -> str:
@@ -45,26 +81,41 @@ def subject_of(stream: str, at: datetime) -> str:
     return f"answers-{at:%Y-%m-%d}" if category_of(stream) == "answer" else stream
 
 
-async def _seal_event(keyring: Keyring, stream: str, version: int, event: Event, at: datetime) -> SealedEvent:
+def _seal_event(keyring: Keyring, stream: str, version: int, event: Event, at: datetime) -> SealedEvent:
     wire = codec.encode(event)
     sealed = ""
     if wire.personal is not None:
-        key = await keyring.key_for(subject_of(stream, at))
+        subject = subject_of(stream, at)
+        key = keyring.cached(subject)
+        if key is None:
+            raise MissingStreamError(stream, subject)
         sealed = seal(key, wire.personal, place_of(stream, version, wire.type))
     return SealedEvent(
         stream=stream, version=version, type=wire.type, rev=wire.rev, data=wire.data, sealed=sealed
     )
 
 
-async def _open_event(
-    keyring: Keyring, event: SealedEvent, commit: Commit, position: Position
+def _open_event(
+    keys: Mapping[uuid.UUID, DataKey | None], counted: Counted, number: int, event: SealedEvent
 ) -> RecordedFact:
     personal = None
     if event.sealed:
-        key = await keyring.find(key_id_of(event.sealed))
+        key = keys[key_id_of(event.sealed)]
         if key is not None:
             personal = unseal(key, event.sealed, place_of(event.stream, event.version, event.type))
-    fact = codec.decode(WireEvent(type=event.type, rev=event.rev, data=event.data, personal=personal))
+    return _read_event(counted, number, event, personal)
+
+
+def _read_event(
+    counted: Counted, number: int, event: SealedEvent, personal: dict[str, Any] | None
+) -> RecordedFact:
     return RecordedFact(
-        stream=event.stream, version=event.version, event=fact, at=commit.at, position=position
+        stream=event.stream,
+        version=event.version,
+        event=codec.decode(WireEvent(type=event.type, rev=event.rev, data=event.data, personal=personal)),
+        at=counted.commit.at,
+        position=counted.position,
+        number=number,
+        actor=counted.commit.actor,
+        trace=counted.commit.trace,
     )

@@ -1,10 +1,10 @@
 """Wrapped data keys in the compacted topic `chancery.keys`."""
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 from eventstore.errors import UnavailableError
-from eventstore.keyring import KeyRecord
+from eventstore.key_index import KeyBatch, KeyRecord
 from runtime.kafka import KafkaReader, KafkaUnavailableError, KafkaWriter
 
 _PATIENCE_READS = 5
@@ -18,7 +18,6 @@ class KafkaKeyStore:
         self._reader = KafkaReader(
             bootstrap, topic, partitions, timeout_seconds=timeout_seconds, between_reads="pause"
         )
-        self._next = dict.fromkeys(range(partitions), 0)
 
     async def start(self) -> None:
         try:
@@ -34,28 +33,32 @@ class KafkaKeyStore:
         key = record.key.encode()
         partition = int.from_bytes(hashlib.sha256(key).digest()[:4], "big") % self._partitions
         try:
-            await self._writer.send(self._topic, partition, key, record.value)
+            await (await self._writer.send(self._topic, partition, key, record.value))
         except KafkaUnavailableError as error:
             raise UnavailableError(str(error)) from None
 
-    async def read_new(self) -> AsyncIterator[KeyRecord]:
+    async def read(self, positions: Mapping[int, int]) -> AsyncIterator[KeyBatch]:
         try:
             for partition, end in (await self._reader.ends()).items():
-                async for record in self._read_to(partition, end):
-                    yield record
+                async for batch in self._read_to(partition, positions.get(partition, 0), end):
+                    yield batch
         except (KafkaUnavailableError, TimeoutError) as error:
             raise UnavailableError(f"keys: {error}") from None
 
-    async def _read_to(self, partition: int, end: int) -> AsyncIterator[KeyRecord]:
+    async def _read_to(self, partition: int, start: int, end: int) -> AsyncIterator[KeyBatch]:
         silent_reads = 0
-        while self._next[partition] < end:
-            messages = await self._reader.read(partition, self._next[partition], wait_seconds=0.5)
-            for message in messages:
-                self._next[partition] = message.offset + 1
-                if message.key is not None:
-                    yield KeyRecord(key=message.key.decode(), value=message.value)
+        while start < end:
+            messages = await self._reader.read(partition, start, wait_seconds=0.5)
+            next_offset = messages[-1].offset + 1 if messages else start
             if not messages:
                 silent_reads += 1
-                self._next[partition] = max(self._next[partition], await self._reader.position(partition))
+                next_offset = max(start, await self._reader.position(partition))
             if silent_reads > _PATIENCE_READS:
                 raise UnavailableError(f"keys: partition {partition} cannot be read to its end")
+            records = tuple(
+                (message.offset, KeyRecord(key=message.key.decode(), value=message.value))
+                for message in messages
+                if message.key is not None
+            )
+            yield KeyBatch(partition=partition, start=start, end=next_offset, records=records)
+            start = next_offset

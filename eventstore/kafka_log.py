@@ -1,14 +1,16 @@
 """The log on Apache Kafka. It adds no rule of its own: what counts is decided by the chain."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Literal
 
 from eventstore.commit import Record
 from eventstore.errors import AppendUnknownError, CorruptLogError, UnavailableError
+from eventstore.log import Log
 from runtime.kafka import KafkaOffsetLostError, KafkaReader, KafkaUnavailableError, KafkaWriter
 
 
-class KafkaLog:
+class KafkaLog(Log):
     def __init__(
         self,
         bootstrap: str,
@@ -39,15 +41,15 @@ class KafkaLog:
         await self._writer.stop()
         await self._reader.stop()
 
-    async def append(self, partition: int, key: bytes, value: bytes) -> int:
+    async def send(self, partition: int, key: bytes, value: bytes) -> "asyncio.Future[int]":
         try:
-            return await self._writer.send(self._topic, partition, key, value)
+            return await self._writer.send(self._topic, partition, key, value, error=AppendUnknownError)
         except KafkaUnavailableError as error:
             raise AppendUnknownError(str(error)) from None
 
-    async def end(self, partition: int) -> int:
+    async def end(self, partition: int, *, at_least: int = 0) -> int:
         try:
-            return await self._reader.end(partition)
+            return await self._reader.end(partition, at_least=at_least)
         except KafkaUnavailableError as error:
             raise UnavailableError(str(error)) from None
 

@@ -7,12 +7,13 @@ from typing import Literal
 
 from eventstore.commit import Record
 from eventstore.errors import AppendUnknownError, UnavailableError
+from eventstore.log import Log
 
 Fault = Literal["lose", "lose-answer", "duplicate", "delay"]
 """What happens to an append: never arrives; arrives unanswered; arrives twice; arrives with the next one."""
 
 
-class MemoryLog:
+class MemoryLog(Log):
     """`faults` are used up in order, one for each append; `is_down` makes every call fail."""
 
     def __init__(self, partitions: int) -> None:
@@ -27,7 +28,16 @@ class MemoryLog:
     def partitions(self) -> int:
         return self._partitions
 
-    async def append(self, partition: int, key: bytes, value: bytes) -> int:
+    async def send(self, partition: int, key: bytes, value: bytes) -> "asyncio.Future[int]":
+        acknowledged = asyncio.get_running_loop().create_future()
+        try:
+            offset = await self._arrive(partition, key, value)
+            acknowledged.get_loop().call_soon(_settle, acknowledged, offset)
+        except AppendUnknownError as error:
+            acknowledged.set_exception(error)
+        return acknowledged
+
+    async def _arrive(self, partition: int, key: bytes, value: bytes) -> int:
         await asyncio.sleep(0)
         if self.is_down:
             raise AppendUnknownError("the log is down")
@@ -37,12 +47,12 @@ class MemoryLog:
         if fault == "delay":
             self._delayed[partition].append((key, value))
             raise AppendUnknownError("delayed on the way")
-        offset = self._store(partition, key, value)
+        offset = self.store(partition, key, value)
         for late_key, late_value in self._delayed[partition]:
-            self._store(partition, late_key, late_value)
+            self.store(partition, late_key, late_value)
         self._delayed[partition].clear()
         if fault == "duplicate":
-            offset = self._store(partition, key, value)
+            offset = self.store(partition, key, value)
         async with self._grown:
             self._grown.notify_all()
         if fault == "lose-answer":
@@ -52,10 +62,10 @@ class MemoryLog:
     def deliver_delayed(self, partition: int) -> None:
         """Let the delayed appends arrive now, before anything that is sent later."""
         for key, value in self._delayed[partition]:
-            self._store(partition, key, value)
+            self.store(partition, key, value)
         self._delayed[partition].clear()
 
-    async def end(self, partition: int) -> int:
+    async def end(self, partition: int, *, at_least: int = 0) -> int:  # noqa: ARG002  # no leader is deposed here
         await asyncio.sleep(0)
         self._require_up()
         return len(self._records[partition])
@@ -70,7 +80,12 @@ class MemoryLog:
             return ()
         return tuple(records[offset : offset + 500])
 
-    def _store(self, partition: int, key: bytes, value: bytes) -> int:
+    def records(self, partition: int) -> Sequence[Record]:
+        """Everything that is stored now."""
+        return self._records[partition]
+
+    def store(self, partition: int, key: bytes, value: bytes) -> int:
+        """Let a record arrive at once, whatever faults are set; its offset."""
         records = self._records[partition]
         records.append(Record(partition=partition, offset=len(records), key=key, value=value))
         return len(records) - 1
@@ -78,3 +93,8 @@ class MemoryLog:
     def _require_up(self) -> None:
         if self.is_down:
             raise UnavailableError("the log is down")
+
+
+def _settle(acknowledged: "asyncio.Future[int]", offset: int) -> None:
+    if not acknowledged.done():
+        acknowledged.set_result(offset)

@@ -14,7 +14,7 @@ from eventstore.commit import Genesis, encode
 from eventstore.errors import AppendUnknownError, UnavailableError, UnsafeTopicError
 from eventstore.log import Log
 from runtime.clock import Clock
-from runtime.kafka import KafkaAdmin, TopicSpec
+from runtime.kafka_admin import KafkaAdmin, TopicSpec
 from runtime.settings import Settings
 
 _KEEP_EVERYTHING = {
@@ -23,7 +23,11 @@ _KEEP_EVERYTHING = {
     "retention.bytes": "-1",
     "unclean.leader.election.enable": "false",
 }
+_KEEP_A_TAIL = {"cleanup.policy": "delete", "unclean.leader.election.enable": "false"}
+"""Of the public topic: old events may go if its owner wants that, events between others never."""
 _KEEP_LATEST = {"cleanup.policy": "compact", "unclean.leader.election.enable": "false"}
+_BROKERS_TIME = {"message.timestamp.type": "LogAppendTime"}
+"""Of new topics, so that a broker refuses no record of a process whose clock is wrong. Nothing here reads it."""
 _GENESIS_TRIES = 5
 
 
@@ -31,6 +35,7 @@ _GENESIS_TRIES = 5
 class Topics:
     events: str
     keys: str
+    public: str
     partitions: int
     replication_factor: int
 
@@ -39,6 +44,7 @@ class Topics:
         return cls(
             events=settings.events_topic,
             keys=settings.keys_topic,
+            public=settings.public_topic,
             partitions=settings.partitions,
             replication_factor=settings.replication_factor,
         )
@@ -47,28 +53,26 @@ class Topics:
 async def create_topics(admin: KafkaAdmin, topics: Topics) -> None:
     """Create what is missing; a topic that exists is left as it is."""
     in_sync = {"min.insync.replicas": str(max(1, topics.replication_factor - 1))}
-    for name, settings in ((topics.events, _KEEP_EVERYTHING), (topics.keys, _KEEP_LATEST)):
+    made = ((topics.events, _KEEP_EVERYTHING), (topics.keys, _KEEP_LATEST), (topics.public, _KEEP_EVERYTHING))
+    for name, settings in made:
         spec = TopicSpec(
             name=name,
             partitions=topics.partitions,
             replication_factor=topics.replication_factor,
-            settings={**settings, **in_sync},
+            settings={**settings, **_BROKERS_TIME, **in_sync},
         )
         await admin.create(spec)
 
 
 async def verify_topics(admin: KafkaAdmin, topics: Topics) -> None:
-    """Raise UnsafeTopicError with the setting to change, if any topic could lose what it holds."""
+    """Raise UnsafeTopicError with the setting to change, if the log or its keys could lose what they hold."""
     for name, wanted in ((topics.events, _KEEP_EVERYTHING), (topics.keys, _KEEP_LATEST)):
-        count = await admin.partition_count(name)
-        if count == 0:
-            raise UnsafeTopicError(f"topic {name} does not exist; run `chancery provision`")
-        if count != topics.partitions:
-            raise UnsafeTopicError(
-                f"topic {name} has {count} partitions and CHANCERY_PARTITIONS says {topics.partitions}; "
-                "the number is fixed when the log is made"
-            )
-        _require(name, await admin.settings(name), wanted)
+        await _verify(admin, name, topics.partitions, wanted)
+
+
+async def verify_public_topic(admin: KafkaAdmin, topics: Topics) -> None:
+    """Raise UnsafeTopicError if the public topic is missing, or events could vanish from among others."""
+    await _verify(admin, topics.public, topics.partitions, _KEEP_A_TAIL)
 
 
 async def write_genesis(log: Log, clock: Clock) -> str:
@@ -77,6 +81,18 @@ async def write_genesis(log: Log, clock: Clock) -> str:
     for partition in range(log.partitions):
         log_id = await _genesis(log, clock, partition, log_id)
     return log_id
+
+
+async def _verify(admin: KafkaAdmin, name: str, partitions: int, wanted: Mapping[str, str]) -> None:
+    count = await admin.partition_count(name)
+    if count == 0:
+        raise UnsafeTopicError(f"topic {name} does not exist; run `chancery provision`")
+    if count != partitions:
+        raise UnsafeTopicError(
+            f"topic {name} has {count} partitions and CHANCERY_PARTITIONS says {partitions}; "
+            "the number is fixed when the log is made"
+        )
+    _require(name, await admin.settings(name), wanted)
 
 
 def _require(topic: str, actual: Mapping[str, str], wanted: Mapping[str, str]) -> None:

@@ -40,8 +40,12 @@ def new_data_key(subject: str) -> tuple[DataKey, bytes]:
 
 
 def seal(key: DataKey, personal: dict[str, Any], place: bytes) -> str:
+    return seal_bytes(key, msgspec.json.encode(personal), place)
+
+
+def seal_bytes(key: DataKey, content: bytes, place: bytes) -> str:
     nonce = os.urandom(_NONCE_BYTES)
-    box = key.cipher.encrypt(nonce, msgspec.json.encode(personal), place)
+    box = key.cipher.encrypt(nonce, content, place)
     return base64.urlsafe_b64encode(key.key_id.bytes + nonce + box).rstrip(b"=").decode()
 
 
@@ -50,13 +54,17 @@ def key_id_of(sealed: str) -> uuid.UUID:
 
 
 def unseal(key: DataKey, sealed: str, place: bytes) -> dict[str, Any]:
+    fields: dict[str, Any] = msgspec.json.decode(unseal_bytes(key, sealed, place), type=dict)
+    return fields
+
+
+def unseal_bytes(key: DataKey, sealed: str, place: bytes) -> bytes:
     raw = _raw(sealed)
     nonce, box = raw[_KEY_ID_BYTES : _KEY_ID_BYTES + _NONCE_BYTES], raw[_KEY_ID_BYTES + _NONCE_BYTES :]
     try:
-        fields: dict[str, Any] = msgspec.json.decode(key.cipher.decrypt(nonce, box, place), type=dict)
+        return key.cipher.decrypt(nonce, box, place)
     except InvalidTag:
         raise UnsealError("sealed fields do not open here") from None
-    return fields
 
 
 def place_of(stream: str, version: int, event_type: str) -> bytes:
@@ -69,15 +77,13 @@ def wrap(key_encryption_key: bytes, key: DataKey, raw: bytes) -> bytes:
     return nonce + AESGCM(key_encryption_key).encrypt(nonce, raw, _wrapping_place(key.subject, key.key_id))
 
 
-def unwrap(key_encryption_key: bytes, subject: str, key_id: uuid.UUID, wrapped: bytes) -> DataKey:
+def unwrap(key_encryption_key: bytes, subject: str, key_id: uuid.UUID, wrapped: bytes) -> bytes:
+    """The raw data key. UnsealError if it was wrapped under another key, or for another subject or id."""
     nonce, box = wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:]
     try:
-        raw = AESGCM(key_encryption_key).decrypt(nonce, box, _wrapping_place(subject, key_id))
+        return AESGCM(key_encryption_key).decrypt(nonce, box, _wrapping_place(subject, key_id))
     except InvalidTag:
-        raise UnsealError(
-            "a data key does not open: CHANCERY_KEY_ENCRYPTION_KEY is not the one it was wrapped with"
-        ) from None
-    return DataKey(key_id=key_id, subject=subject, cipher=AESGCM(raw))
+        raise UnsealError("a data key does not open") from None
 
 
 def _wrapping_place(subject: str, key_id: uuid.UUID) -> bytes:

@@ -1,283 +1,187 @@
 """Commands become commits: decide on the folded state, append, and acknowledge only what is known to count.
 
-One commit at a time per partition. An acknowledgement with exactly the expected offset means that nobody
-came between. Any other outcome is unknown: the log is read to its end and the commit looked for; if it is
-not there, the decision is taken again on the new state under the same id. It is never guessed.
+Any number of writers may write any partition at once; the chain decides.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from domain.aggregate import AnyAggregate
-from domain.refusals import Refusal
-from events.fact import Event
 from events.streams import partition_of
-from eventstore.commit import Actor, Commit, Position, Record, encode, hash_record, new_commit_id
-from eventstore.errors import (
-    AppendUnknownError,
-    CorruptLogError,
-    OutcomeUnknownError,
-    OverloadedError,
-    StaleBasisError,
-    UnavailableError,
-)
-from eventstore.facts import RecordedFact, seal_events
+from eventstore.command import Command
+from eventstore.commit import Actor
+from eventstore.draft import Decide, Done, Draft, Origin
+from eventstore.errors import BasisMovedError, CorruptLogError, UnavailableError
 from eventstore.keyring import Keyring
+from eventstore.lane import Lane
 from eventstore.log import Log
 from eventstore.partition import Partition
+from eventstore.snapshots import Snapshots
 from runtime.clock import Clock
 
+__all__ = ["Decide", "Done", "Draft", "Limits", "Origin", "Stores", "Writer"]
+
 R = TypeVar("R")
-
-_RETRY_SECONDS = 0.05
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
-    """What a commit says about where it comes from. A commit id is set where a request may be repeated."""
-
-    actor: Actor
-    trace: str = ""
-    commit_id: str | None = None
+_READER = Origin(actor=Actor(kind="system"))
+_MAX_UNSAVED = 20_000
+"""Streams of one partition that may wait to be saved before it takes no more commands."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Done(Generic[R]):
-    """What the decision answered, and the position that it stands at or was based on."""
+class Stores:
+    """What a writer works on."""
 
-    reply: R
-    position: Position
-
-
-class Draft:
-    """What a decision sees (its partition, folded to one head) and what it says (events, not stored yet)."""
-
-    def __init__(self, partition: Partition, at: datetime) -> None:
-        self._partition = partition
-        self._states: dict[str, Any] = {}
-        self.events: list[tuple[str, int, Event]] = []
-        self.at = at
-
-    @property
-    def position(self) -> Position:
-        """Where the decision will stand: the next commit's place, or the head's if it changes nothing."""
-        head = self._partition.position
-        return Position(partition=head.partition, seq=head.seq + 1) if self.events else head
-
-    def state(self, stream: str) -> Any:
-        return self._states[stream] if stream in self._states else self._partition.state(stream)
-
-    def decide(self, stream: str, command: Any) -> tuple[Event, ...]:
-        """Let the stream's aggregate decide; its events join the commit and are folded at once."""
-        state = self.state(stream)
-        events = self._partition.decide(stream, state, command)
-        for event in events:
-            version = self._partition.version(stream) + 1 + sum(1 for s, _, _ in self.events if s == stream)
-            self.events.append((stream, version, event))
-            state = self._partition.evolve(stream, state, event)
-        self._states[stream] = state
-        return events
-
-    def discard(self) -> None:
-        """Take back everything said so far."""
-        self.events.clear()
-        self._states.clear()
+    log: Log
+    keyring: Keyring
+    snapshots: Snapshots
 
 
-Decide = Callable[[Draft], R]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """`max_open` commands and `max_in_flight` commits for each partition; `cache_bytes` for all together."""
+
+    deadline_seconds: float
+    max_open: int = 512
+    max_in_flight: int = 256
+    cache_bytes: int = 256 * 1024 * 1024
 
 
 class Writer:
-    """Takes commands for every partition. Any number of writers may run at once; the chain decides."""
+    """Takes commands for every partition."""
 
     def __init__(
-        self,
-        log: Log,
-        keyring: Keyring,
-        aggregates: Mapping[str, AnyAggregate],
-        *,
-        clock: Clock,
-        deadline_seconds: float,
-        max_waiting: int = 256,
+        self, stores: Stores, aggregates: Mapping[str, AnyAggregate], clock: Clock, limits: Limits
     ) -> None:
-        self._log = log
-        self._keyring = keyring
-        self._clock = clock
-        self._deadline_seconds = deadline_seconds
-        self._max_waiting = max_waiting
-        self._partitions = [Partition(n, log, keyring, aggregates) for n in range(log.partitions)]
-        self._running: set[asyncio.Task[Any]] = set()
+        self._limits = limits
+        self._lanes = [
+            self._lane(number, stores, aggregates, clock) for number in range(stores.log.partitions)
+        ]
+        self._pinned: dict[str, Any] = {}
+
+    def _lane(
+        self, number: int, stores: Stores, aggregates: Mapping[str, AnyAggregate], clock: Clock
+    ) -> Lane:
+        partition = Partition(
+            number,
+            stores.log,
+            stores.keyring,
+            aggregates,
+            stores.snapshots,
+            cache_bytes=self._limits.cache_bytes // stores.log.partitions,
+        )
+        return Lane(
+            partition,
+            stores.log,
+            stores.keyring,
+            clock,
+            max_open=self._limits.max_open,
+            max_in_flight=self._limits.max_in_flight,
+        )
+
+    @property
+    def partitions(self) -> int:
+        return len(self._lanes)
 
     @property
     def void_records(self) -> int:
-        return sum(partition.void_records for partition in self._partitions)
+        return sum(lane.partition.void_records for lane in self._lanes)
 
-    async def catch_up(self) -> Mapping[int, str]:
-        """Read every partition to its present end; the reasons of those that are halted, by partition."""
+    async def catch_up(
+        self, partitions: Iterable[int] | None = None, *, deadline_seconds: float | None = None
+    ) -> Mapping[int, str]:
+        """Read partitions (all) to their present ends; the reasons of those that are halted, by partition.
+
+        Without a deadline it takes as long as the log is long, and ends with the first UnavailableError.
+        """
         halted: dict[int, str] = {}
-        for partition in self._partitions:
-            async with partition.lock:
-                try:
-                    await partition.catch_up()
-                except CorruptLogError as error:
-                    halted[partition.number] = error.reason
+        for number in range(len(self._lanes)) if partitions is None else partitions:
+            try:
+                await self._run(self._lanes[number], "", _look, _READER, deadline_seconds)
+            except CorruptLogError as error:
+                halted[number] = error.reason
         return halted
+
+    async def save(self, partitions: Iterable[int] | None = None) -> None:
+        """Bring the write model up to what was folded. UnavailableError if PostgreSQL cannot be reached."""
+        for number in range(len(self._lanes)) if partitions is None else partitions:
+            lane = self._lanes[number]
+            try:
+                await lane.partition.flush()
+            except BasisMovedError:
+                lane.doubt()
 
     async def close(self) -> None:
         """Wait for the commands that were accepted; each of them ends by its own deadline."""
-        if self._running:
-            await asyncio.wait(self._running, timeout=2 * self._deadline_seconds)
+        outcomes = [outcome for lane in self._lanes for outcome in lane.outcomes]
+        if outcomes:
+            await asyncio.wait(outcomes, timeout=2 * self._limits.deadline_seconds)
+        for lane in self._lanes:
+            await lane.close()
 
-    def state(self, stream: str) -> Any:
+    async def state(self, stream: str) -> Any:
         """The stream as this process last saw it. Good for preparing a decision, not for taking one."""
-        return self._partition(stream).state(stream)
+        lane = self._lane_of(stream)
+        entry = lane.entry(stream)
+        if entry is not None:
+            return entry.state
+        done = await self._run(
+            lane, stream, lambda draft: draft.state(stream), _READER, self._limits.deadline_seconds
+        )
+        return done.reply
 
-    async def transact(self, stream: str, decide: Decide[R], origin: Origin) -> Done[R]:
+    async def pin(self, stream: str) -> None:
+        """Keep the stream's newest known state for `pinned_state`, also where the partition is halted."""
+        lane = self._lane_of(stream)
+        if lane.partition.halted is not None:
+            await lane.partition.load([stream])
+            self._pinned[stream] = lane.require(stream).state
+        else:
+            self._pinned[stream] = await self.state(stream)
+
+    def pinned_state(self, stream: str) -> Any:
+        """As `state`, without waiting, for a stream that was pinned."""
+        entry = self._lane_of(stream).entry(stream)
+        if entry is not None:
+            self._pinned[stream] = entry.state
+        return self._pinned[stream]
+
+    async def transact(
+        self, stream: str, decide: Decide[R], origin: Origin, *, deadline: float = math.inf
+    ) -> Done[R]:
         """Run `decide` on the partition of `stream` and store what it says as one commit.
+
+        It ends by `deadline`, in the event loop's time, and by the writer's own bound, whichever comes first.
 
         `decide` must be free of effects: it runs again whenever somebody else came between. A caller that
         goes away does not stop a command that was accepted.
         """
-        task = asyncio.get_running_loop().create_task(self._transact(self._partition(stream), decide, origin))
-        self._running.add(task)
-        task.add_done_callback(self._finished)
-        return await asyncio.shield(task)
+        lane = self._lane_of(stream)
+        if lane.partition.changed_streams > _MAX_UNSAVED:
+            raise UnavailableError("the write model cannot be saved, and no more fits in memory")
+        left = deadline - asyncio.get_running_loop().time()
+        return await self._run(lane, stream, decide, origin, min(self._limits.deadline_seconds, left))
 
-    def _finished(self, task: asyncio.Task[Any]) -> None:
-        self._running.discard(task)
-        if not task.cancelled():
-            task.exception()
-
-    async def _transact(self, partition: Partition, decide: Decide[R], origin: Origin) -> Done[R]:
-        if partition.waiting >= self._max_waiting:
-            raise OverloadedError(f"{partition.waiting} commands wait for partition {partition.number}")
-        attempt: _Attempt[R] = _Attempt(self._log, self._keyring, self._clock, partition, origin)
-        partition.waiting += 1
+    async def _run(
+        self, lane: Lane, stream: str, decide: Decide[R], origin: Origin, deadline_seconds: float | None
+    ) -> Done[R]:
+        deadline = None
+        if deadline_seconds is not None:
+            deadline = asyncio.get_running_loop().time() + deadline_seconds
+        command = Command(stream, decide, origin, deadline)
+        lane.submit(command)
         try:
-            async with asyncio.timeout(self._deadline_seconds), partition.lock:
-                return await attempt.run(decide)
+            async with asyncio.timeout_at(deadline):
+                return await asyncio.shield(command.outcome)
         except TimeoutError:
-            raise attempt.out_of_time() from None
-        finally:
-            partition.waiting -= 1
+            command.drop("the log did not answer in time")
+            return command.outcome.result()
 
-    def _partition(self, stream: str) -> Partition:
-        return self._partitions[partition_of(stream, len(self._partitions))]
-
-
-class _Attempt(Generic[R]):
-    """One command on its way into the log, holding its partition's lock."""
-
-    def __init__(
-        self, log: Log, keyring: Keyring, clock: Clock, partition: Partition, origin: Origin
-    ) -> None:
-        self._log = log
-        self._keyring = keyring
-        self._clock = clock
-        self._partition = partition
-        self._origin = origin
-        self._commit_id = origin.commit_id or new_commit_id(clock())
-        self._sent: dict[str, R] = {}
-        """The answer that goes with each record that was sent, by the record's hash."""
-
-    def out_of_time(self) -> Exception:
-        if self._sent:
-            return OutcomeUnknownError("the log did not tell in time; repeat with the same Idempotency-Key")
-        return UnavailableError("the log did not answer in time")
-
-    async def run(self, decide: Decide[R]) -> Done[R]:
-        self._partition.require_running()
-        while True:
-            if not self._partition.is_certain:
-                done = await self._resolve()
-                if done is not None:
-                    return done
-                continue
-            draft = Draft(self._partition, max(self._clock(), self._partition.last_at))
-            outcome = _decided(decide, draft)
-            if isinstance(outcome, _Answered) and draft.events:
-                done = await self._append(draft, outcome.reply)
-            else:
-                done = await self._confirm(outcome)
-            if done is not None:
-                return done
-
-    async def _confirm(self, outcome: "_Outcome[R]") -> Done[R] | None:
-        """An answer without an append may be given only if the log has nothing that we did not see."""
-        if await self._partition.catch_up():
-            return None
-        if isinstance(outcome, _Answered):
-            return Done(reply=outcome.reply, position=self._partition.position)
-        raise outcome
-
-    async def _append(self, draft: Draft, reply: R) -> Done[R] | None:
-        partition = self._partition
-        key = draft.events[0][0].encode()
-        sealed = await seal_events(self._keyring, draft.events, draft.at)
-        commit = Commit(
-            v=1,
-            seq=partition.position.seq + 1,
-            prev=partition.head_hash,
-            commit=self._commit_id,
-            at=draft.at,
-            actor=self._origin.actor,
-            trace=self._origin.trace,
-            events=sealed,
-        )
-        value = encode(commit)
-        record_hash = hash_record(key, value)
-        self._sent[record_hash] = reply
-        partition.is_certain = False
-        try:
-            offset = await self._log.append(partition.number, key, value)
-        except AppendUnknownError:
-            return None
-        if 0 <= offset < partition.next_offset:
-            partition.halt(
-                offset, f"the log wrote before offset {partition.next_offset}, which was read before"
-            )
-        if offset != partition.next_offset:
-            return None
-        record = Record(partition=partition.number, offset=offset, key=key, value=value)
-        partition.apply_own(record, commit, record_hash, _facts(draft))
-        partition.is_certain = True
-        return Done(reply=reply, position=partition.position)
-
-    async def _resolve(self) -> Done[R] | None:
-        """Read what happened; the answer if one of our records counts, None to decide again."""
-        try:
-            new = await self._partition.catch_up()
-        except UnavailableError:
-            if not self._sent:
-                raise
-            await asyncio.sleep(_RETRY_SECONDS)
-            return None
-        for counted in new:
-            if counted.hash in self._sent:
-                return Done(reply=self._sent[counted.hash], position=counted.position)
-        return None
+    def _lane_of(self, stream: str) -> Lane:
+        return self._lanes[partition_of(stream, len(self._lanes))]
 
 
-@dataclass(frozen=True, slots=True)
-class _Answered(Generic[R]):
-    reply: R
-
-
-_Outcome = _Answered[R] | Refusal | StaleBasisError
-
-
-def _decided(decide: Decide[R], draft: Draft) -> _Outcome[R]:
-    try:
-        return _Answered(decide(draft))
-    except (Refusal, StaleBasisError) as negative:
-        return negative
-
-
-def _facts(draft: Draft) -> list[RecordedFact]:
-    return [
-        RecordedFact(stream=stream, version=version, event=event, at=draft.at, position=draft.position)
-        for stream, version, event in draft.events
-    ]
+def _look(_: Draft) -> None:
+    """Change nothing: the answer comes once the log was read to its end."""

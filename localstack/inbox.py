@@ -12,7 +12,7 @@ import msgspec
 
 from localstack.settings_files import PRIVATE
 
-CODE = re.compile(r"(?<!\w)[0-9]{8}(?!\w)")
+CODE = re.compile(r"(?<!\w)(?:[0-9]{8}|cuc_[A-Za-z0-9_-]{64})(?![\w-])")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +45,7 @@ def parse_mail(content: bytes, recipient: str, at: datetime) -> Mail:
 
 
 def find_code(text: str) -> str | None:
-    """The first number of exactly eight digits that stands alone."""
+    """The first number of exactly eight digits, or code that undoes a change, that stands alone."""
     found = CODE.search(text)
     return found[0] if found else None
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 INFRASTRUCTURE = ("postgres", "kafka", "valkey", "mail")
 """In the order of starting; stopping goes the other way."""
-PROCESSES = ("command", "query", "projectors", "mailer")
+PROCESSES = ("command", "query", "projectors", "mailer", "relay")
 CHECKOUT = Path(__file__).parent.parent
 
 

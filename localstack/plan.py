@@ -48,7 +48,7 @@ def make_plan(home: Path, environment: Mapping[str, str], ports: Ports, selectio
         derived=local_settings(ports, password),
         infrastructure=(
             postgres(home, ports, password),
-            kafka(home, ports, Jars.of(home, environment)),
+            *kafka(home, ports, Jars.of(home, environment)),
             valkey(home, ports),
             _mail(home, ports),
         ),

@@ -3,8 +3,9 @@
 import random
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 from localstack.errors import StackError
 
@@ -12,6 +13,11 @@ LOOPBACK = "127.0.0.1"
 LISTEN_STATE = "0A"
 TEST_PORTS = range(20_000, 32_000)
 """Below Linux's ephemeral range, so that no outgoing connection takes a port between choice and use."""
+
+BROKERS = "CHANCERY_LOCAL_KAFKA_BROKERS"
+CLUSTER_PORTS = "CHANCERY_LOCAL_KAFKA_CLUSTER_PORTS"
+CLUSTER_SIZE = 3
+"""As many as it takes to lose one and go on."""
 
 VARIABLES = {
     "kafka": "CHANCERY_LOCAL_KAFKA_PORT",
@@ -23,6 +29,7 @@ VARIABLES = {
     "query": "CHANCERY_QUERY_PORT",
     "projectors": "CHANCERY_PROJECTORS_PORT",
     "mailer": "CHANCERY_MAILER_PORT",
+    "relay": "CHANCERY_RELAY_PORT",
 }
 
 
@@ -37,11 +44,28 @@ class Ports:
     query: int = 8082
     projectors: int = 8084
     mailer: int = 8085
+    relay: int = 8086
+    more_brokers: tuple[int, ...] = ()
+    """Of the second and the third broker of a cluster: each one's port and its controller's."""
+
+    @property
+    def kafka_2(self) -> int:
+        return self.more_brokers[0]
+
+    @property
+    def kafka_3(self) -> int:
+        return self.more_brokers[2]
+
+    @property
+    def brokers(self) -> tuple[tuple[int, int], ...]:
+        """Port and controller's port of each."""
+        more = self.more_brokers
+        return ((self.kafka, self.kafka_controller), *zip(more[::2], more[1::2], strict=True))
 
 
 def load_ports(environment: Mapping[str, str]) -> Ports:
     """The ports that the environment asks for; the controller's is next to Kafka's unless it is named."""
-    chosen = {
+    chosen: dict[str, Any] = {
         name: _port(variable, environment[variable])
         for name, variable in VARIABLES.items()
         if environment.get(variable)
@@ -49,26 +73,53 @@ def load_ports(environment: Mapping[str, str]) -> Ports:
     if "kafka" in chosen:
         chosen.setdefault("kafka_controller", chosen["kafka"] + 1)
     ports = Ports(**chosen)
+    ports = replace(ports, more_brokers=_more_brokers(environment, ports))
     by_port: dict[int, str] = {}
-    for field in fields(Ports):
-        number = getattr(ports, field.name)
+    named = [
+        (VARIABLES[field.name], getattr(ports, field.name))
+        for field in fields(Ports)
+        if field.name in VARIABLES
+    ]
+    for variable, number in (*named, *((CLUSTER_PORTS, number) for number in ports.more_brokers)):
         if number in by_port:
             raise StackError(
-                f"{VARIABLES[field.name]} and {VARIABLES[by_port[number]]} both mean port {number}. Give one of them another.",
+                f"{variable} and {by_port[number]} both mean port {number}. Give one of them another."
             )
-        by_port[number] = field.name
+        by_port[number] = variable
     return ports
+
+
+def _more_brokers(environment: Mapping[str, str], ports: Ports) -> tuple[int, ...]:
+    """None for one broker; for a cluster those that are named, else the ones after the first broker's."""
+    size = environment.get(BROKERS) or "1"
+    if size not in ("1", str(CLUSTER_SIZE)):
+        raise StackError(f"{BROKERS} is {size!r}. A local Kafka has 1 broker or {CLUSTER_SIZE}.")
+    if size == "1":
+        return ()
+    count = 2 * (CLUSTER_SIZE - 1)
+    named = environment.get(CLUSTER_PORTS)
+    if not named:
+        return tuple(ports.kafka + 2 + number for number in range(count))
+    chosen = tuple(_port(CLUSTER_PORTS, text) for text in named.split(","))
+    if len(chosen) != count:
+        raise StackError(
+            f"{CLUSTER_PORTS} has {len(chosen)} ports and {count} are needed, separated by commas."
+        )
+    return chosen
 
 
 def check_free(ports: Ports, names: tuple[str, ...]) -> None:
     """Raise with the port, its holder and the variable to change when one of the ports is taken."""
-    for name in names:
-        port = getattr(ports, name)
+    cluster = [(f"a broker of {CLUSTER_SIZE}", CLUSTER_PORTS, port) for port in ports.more_brokers]
+    for name, variable, port in (
+        *((name, VARIABLES[name], getattr(ports, name)) for name in names),
+        *cluster,
+    ):
         if is_free(port):
             continue
         raise StackError(
             f"Port {port} for {name} is taken by {_holder(port)}. "
-            f"Stop that, or choose another port with {VARIABLES[name]}=<port>.",
+            f"Stop that, or choose another port with {variable}=<port>.",
         )
 
 
@@ -96,10 +147,9 @@ def free_ports(count: int) -> list[int]:
 
 def free_port_variables() -> dict[str, str]:
     """Environment variables that give every part a free port of its own."""
-    return {
-        variable: str(port)
-        for variable, port in zip(VARIABLES.values(), free_ports(len(VARIABLES)), strict=True)
-    }
+    more = 2 * (CLUSTER_SIZE - 1)
+    ports = [str(port) for port in free_ports(len(VARIABLES) + more)]
+    return {**dict(zip(VARIABLES.values(), ports, strict=False)), CLUSTER_PORTS: ",".join(ports[-more:])}
 
 
 def _port(variable: str, text: str) -> int:

@@ -13,10 +13,14 @@ OK_STATUS = b"200"
 
 
 async def kafka_answers(port: int) -> bool:
-    """True once the broker is registered and unfenced: it then names itself in the metadata."""
+    """True once the broker is registered and unfenced: it then names itself, by its port, in the metadata."""
     body = struct.pack(">hhih", METADATA_KEY, METADATA_VERSION, 1, -1) + struct.pack(">i", 0)
-    answer = await _ask(port, struct.pack(">i", len(body)) + body, 12)
-    return len(answer) == 12 and struct.unpack(">i", answer[8:12])[0] > 0  # noqa: PLR2004 - length, id, count
+    question = struct.pack(">i", len(body)) + body
+    head = await _ask(port, question, 4)
+    if len(head) != 4:  # noqa: PLR2004 - the answer's length
+        return False
+    answer = await _ask(port, question, 4 + struct.unpack(">i", head)[0])
+    return struct.pack(">i", port) in answer[12:]
 
 
 async def valkey_answers(port: int) -> bool:

@@ -34,7 +34,8 @@ def local_settings(ports: Ports, postgres_password: str) -> dict[str, str]:
     """The settings of Chancery's processes that follow from where the parts listen."""
     query_url = f"http://{LOOPBACK}:{ports.query}"
     return {
-        "CHANCERY_KAFKA_BOOTSTRAP": f"{LOOPBACK}:{ports.kafka}",
+        "CHANCERY_KAFKA_BOOTSTRAP": ",".join(f"{LOOPBACK}:{port}" for port, _ in ports.brokers),
+        "CHANCERY_REPLICATION_FACTOR": str(len(ports.brokers)),
         "CHANCERY_POSTGRES_DSN": f"postgresql://postgres:{postgres_password}@{LOOPBACK}:{ports.postgres}/postgres",
         "CHANCERY_REDIS_URL": f"redis://{LOOPBACK}:{ports.valkey}/0",
         "CHANCERY_SMTP_PORT": str(ports.mail),
@@ -42,6 +43,7 @@ def local_settings(ports: Ports, postgres_password: str) -> dict[str, str]:
         "CHANCERY_QUERY_PORT": str(ports.query),
         "CHANCERY_PROJECTORS_PORT": str(ports.projectors),
         "CHANCERY_MAILER_PORT": str(ports.mailer),
+        "CHANCERY_RELAY_PORT": str(ports.relay),
         "CHANCERY_COMMAND_URL": f"http://{LOOPBACK}:{ports.command}",
         "CHANCERY_QUERY_URL": query_url,
         "CHANCERY_ISSUER": query_url,

@@ -17,7 +17,7 @@ from pathlib import Path
 from localstack.child import Child, ends_with_parent
 from localstack.errors import StackError, tail
 from localstack.leftovers import wait_gone
-from localstack.part import INFRASTRUCTURE, PROCESSES, Part
+from localstack.part import Part
 from localstack.plan import Plan, make_plan
 from localstack.ports import check_free, load_ports
 from localstack.settings_files import PRIVATE, render, write_private
@@ -73,7 +73,7 @@ class Supervisor:
             infrastructure = {
                 name: group.create_task(self._bring_up(child)) for name, child in self._infrastructure.items()
             }
-            await infrastructure["kafka"]
+            await asyncio.gather(*(task for name, task in infrastructure.items() if name.startswith("kafka")))
             await infrastructure["postgres"]
             if self._processes:
                 await self._provision()
@@ -130,11 +130,19 @@ class Supervisor:
         endings = await asyncio.gather(*(child.stop() for child in self._processes.values()))
         for name, ending in zip(self._processes, endings, strict=True):
             print(f"{name}: {ending}", flush=True)  # noqa: T201 - the supervisor's log
-        for name in reversed(INFRASTRUCTURE):
-            print(f"{name}: {await self._infrastructure[name].stop()}", flush=True)  # noqa: T201 - as above
+        for names in reversed(self._steps()):
+            endings = await asyncio.gather(*(self._infrastructure[name].stop() for name in names))
+            for name, ending in zip(names, endings, strict=True):
+                print(f"{name}: {ending}", flush=True)  # noqa: T201 - as above
         for keeper in self._keepers:
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)
+
+    def _steps(self) -> list[list[str]]:
+        """Brokers of one cluster stop together: the last ones could not leave it in order without the first."""
+        brokers = [name for name in self._infrastructure if name.startswith("kafka")]
+        others = ([name] for name in self._infrastructure if name not in brokers[1:])
+        return [brokers if step == brokers[:1] else step for step in others]
 
     def _child(self, part: Part) -> Child:
         log = self._plan.home / "log" / f"{part.name}.log"
@@ -156,9 +164,7 @@ class Supervisor:
                 ports=self._plan.ports,
                 settings=self._plan.settings,
                 failure=self._failure,
-                processes={
-                    name: children[name].state for name in (*INFRASTRUCTURE, *PROCESSES) if name in children
-                },
+                processes={name: child.state for name, child in children.items()},
             ),
         )
 
@@ -172,7 +178,8 @@ async def supervise(home: Path, selection: Selection) -> int:
     await wait_gone(load(home))
     ports = load_ports(os.environ)
     plan = make_plan(home, os.environ, ports, selection)
-    check_free(ports, ("kafka_controller", *(part.name for part in plan.parts)))
+    single = (part.name for part in plan.parts if not part.name.startswith("kafka_"))
+    check_free(ports, ("kafka_controller", *single))
     write_private(home / "local.env", render(plan.derived))
     _turn_logs(home / "log")
     return await Supervisor(plan, selection).run(stopping)

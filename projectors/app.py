@@ -2,18 +2,21 @@
 
 import asyncio
 import contextlib
+from datetime import timedelta
 
 from prometheus_client import CollectorRegistry
 
-from projectors.accounts_v1 import AccountsV1
-from projectors.clients_v1 import ClientsV1
-from projectors.connect import open_keyring, open_log, wait_for_topics
+from projectors.accounts_v3 import AccountsV3
+from projectors.audit_v1 import AuditV1
+from projectors.clients_v2 import ClientsV2
+from projectors.connect import STARTING, open_keyring, open_log, wait_for_topics
+from projectors.lag_watch import LagWatch
 from projectors.metrics import Metrics
 from projectors.projector import Projector
 from projectors.revoked_tokens_v1 import RevokedTokensV1
 from projectors.runner import Runner
 from projectors.sessions_v1 import SessionsV1
-from projectors.signing_keys_v1 import SigningKeysV1
+from projectors.signing_keys_v2 import SigningKeysV2
 from projectors.tables import Tables
 from projectors.valkey_v1 import ValkeyV1
 from runtime.health import Health
@@ -26,25 +29,33 @@ VALKEY_SECONDS = 2.0
 
 def table_projectors() -> tuple[Projector, ...]:
     """Everything that is built in PostgreSQL."""
-    return (AccountsV1(), SessionsV1(), ClientsV1(), SigningKeysV1(), RevokedTokensV1())
+    return (AccountsV3(), SessionsV1(), ClientsV2(), SigningKeysV2(), RevokedTokensV1(), AuditV1())
 
 
 async def run(settings: Settings, health: Health, registry: CollectorRegistry) -> None:
     """Until cancelled; then everything is closed."""
     metrics = Metrics(registry)
+    health.set(STARTING, "is not connected yet")
     await wait_for_topics(settings, health)
     async with contextlib.AsyncExitStack() as opened:
         keyring = await opened.enter_async_context(open_keyring(settings, health))
         tables_log = await opened.enter_async_context(open_log(settings, health))
         revocations_log = await opened.enter_async_context(open_log(settings, health))
         postgres = await Postgres.open(
-            settings.postgres_dsn.get_secret_value(), max_connections=settings.partitions + 2
+            settings.postgres_dsn.get_secret_value(), max_connections=settings.partitions + 3
         )
         opened.push_async_callback(postgres.close)
         valkey = Valkey.open(settings.redis_url.get_secret_value(), timeout_seconds=VALKEY_SECONDS)
         opened.push_async_callback(valkey.close)
         tables = Tables(postgres, table_projectors(), metrics)
         revocations = ValkeyV1(valkey, metrics, partitions=settings.partitions)
+        runners = (
+            Runner(tables_log, keyring, tables, health, metrics),
+            Runner(revocations_log, keyring, revocations, health, metrics),
+        )
+        limit = timedelta(seconds=settings.projection_lag_seconds)
+        health.set(STARTING, None)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(Runner(tables_log, keyring, tables, health, metrics).run())
-            tasks.create_task(Runner(revocations_log, keyring, revocations, health, metrics).run())
+            for runner in runners:
+                tasks.create_task(runner.run())
+            tasks.create_task(LagWatch(runners, postgres, health, metrics, limit).run())

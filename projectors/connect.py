@@ -2,29 +2,41 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from eventstore.errors import UnavailableError
 from eventstore.kafka_keys import KafkaKeyStore
 from eventstore.kafka_log import KafkaLog
+from eventstore.key_encryption import key_encryption
+from eventstore.key_index import MemoryKeyIndex
 from eventstore.keyring import Keyring
 from eventstore.provision import Topics, verify_topics
 from projectors.keep_going import stop_if_cancelled
+from projectors.public_topic import PublicTopic
 from runtime.health import Health
-from runtime.kafka import KafkaUnavailableError, open_admin
-from runtime.settings import Settings, secret_bytes
+from runtime.kafka import KafkaUnavailableError
+from runtime.kafka_admin import KafkaAdmin, open_admin
+from runtime.settings import Settings
 
+STARTING = "start"
+"""The part that fails from a process's first moment until those of its consumers say for themselves how they are."""
 _PAUSE_SECONDS = 1.0
 
 
-async def wait_for_topics(settings: Settings, health: Health) -> None:
-    """Return once Kafka answers. UnsafeTopicError if a topic could lose what it holds."""
+async def wait_for_topics(
+    settings: Settings, health: Health, *verifying: Callable[[KafkaAdmin, Topics], Awaitable[None]]
+) -> None:
+    """Return once Kafka answers. UnsafeTopicError if a topic could lose what it holds.
+
+    The log and its keys are always looked at; `verifying` names what else is.
+    """
     topics = Topics.of(settings)
     while True:
         stop_if_cancelled()
         try:
             async with open_admin(settings.kafka_bootstrap) as admin:
-                await verify_topics(admin, topics)
+                for verify in (verify_topics, *verifying):
+                    await verify(admin, topics)
         except KafkaUnavailableError as error:
             health.set("kafka", str(error))
             await asyncio.sleep(_PAUSE_SECONDS)
@@ -62,12 +74,27 @@ async def open_keyring(settings: Settings, health: Health) -> AsyncIterator[Keyr
         await store.stop()
         store = make()
     try:
-        yield Keyring(store, secret_bytes(settings.key_encryption_key))
+        yield Keyring(store, key_encryption(settings), MemoryKeyIndex())
     finally:
         await store.stop()
 
 
-async def _has_started(part: KafkaLog | KafkaKeyStore, health: Health) -> bool:
+@contextlib.asynccontextmanager
+async def open_public_topic(settings: Settings, health: Health) -> AsyncIterator[PublicTopic]:
+    def make() -> PublicTopic:
+        return PublicTopic(settings.kafka_bootstrap, settings.public_topic, settings.partitions)
+
+    topic = make()
+    while not await _has_started(topic, health):
+        await topic.stop()
+        topic = make()
+    try:
+        yield topic
+    finally:
+        await topic.stop()
+
+
+async def _has_started(part: KafkaLog | KafkaKeyStore | PublicTopic, health: Health) -> bool:
     try:
         await part.start()
     except UnavailableError as error:

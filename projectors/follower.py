@@ -4,21 +4,20 @@ A record that cannot be read is never skipped: what stands before it is handed o
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-
-import msgspec
+from dataclasses import dataclass
 
 from events.codec import CATALOGUE, MalformedEventError, UnknownEventError
 from events.fact import Event
 from eventstore.chain import ChainReader, Counted, Head
-from eventstore.commit import Record, SealedEvent
+from eventstore.commit import Record, SealedEvent, decode_commit
 from eventstore.errors import CorruptLogError, UnavailableError
-from eventstore.facts import RecordedFact, open_commit
+from eventstore.facts import RecordedFact, open_commit, read_commit
 from eventstore.keyring import Keyring
 from eventstore.log import Log
 from eventstore.sealing import UnsealError
 
 _GENESIS_WAIT_SECONDS = 1.0
+_READ_AGAIN_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,15 +36,21 @@ class Batch:
     head: Head
 
     def split(self) -> tuple["Batch", ...]:
-        """One batch for each commit; what is void after the last one is left to be read again."""
-        return tuple(Batch(commits=(commit,), head=commit.head) for commit in self.commits)
+        """One batch for each commit, and one without commits for what is void after the last one."""
+        singles = tuple(Batch(commits=(commit,), head=commit.head) for commit in self.commits)
+        if singles and singles[-1].head == self.head:
+            return singles
+        return (*singles, Batch(commits=(), head=self.head))
 
 
 class Follower:
-    """`handles` says which facts are opened; those of other types must be known, and are passed over."""
+    """`handles` says which facts are opened; those of other types must be known, and are passed over.
+
+    Without a keyring nothing that is sealed is opened: it reads as if it were erased.
+    """
 
     def __init__(
-        self, log: Log, keyring: Keyring, partition: int, head: Head, handles: frozenset[type[Event]]
+        self, log: Log, keyring: Keyring | None, partition: int, head: Head, handles: frozenset[type[Event]]
     ) -> None:
         self._log = log
         self._keyring = keyring
@@ -92,22 +97,50 @@ class Follower:
         return tuple(commits)
 
     async def _facts(self, counted: Counted) -> tuple[RecordedFact, ...]:
-        commit = counted.commit
-        wanted = tuple(event for event in commit.events if self._is_wanted(counted, event))
-        if not wanted:
-            return ()
-        part = replace(counted, commit=msgspec.structs.replace(commit, events=wanted))
+        def is_wanted(event: SealedEvent) -> bool:
+            cls = CATALOGUE.get((event.type, event.rev))
+            if cls is None:
+                reason = f"unknown event {event.type} rev {event.rev}"
+                raise CorruptLogError(counted.position.partition, counted.offset, reason)
+            return cls in self._handles
+
         try:
-            return await open_commit(self._keyring, part)
+            if self._keyring is None:
+                return read_commit(counted, is_wanted)
+            return await open_commit(self._keyring, counted, is_wanted)
         except (MalformedEventError, UnknownEventError, UnsealError) as error:
             raise CorruptLogError(counted.position.partition, counted.offset, str(error)) from None
 
-    def _is_wanted(self, counted: Counted, event: SealedEvent) -> bool:
-        cls = CATALOGUE.get((event.type, event.rev))
-        if cls is None:
-            reason = f"unknown event {event.type} rev {event.rev}"
-            raise CorruptLogError(counted.position.partition, counted.offset, reason)
-        return cls in self._handles
+
+async def read_again(
+    log: Log,
+    keyring: Keyring,
+    partition: int,
+    offset: int,
+    seq: int,
+    handles: frozenset[type[Event]],
+) -> tuple[RecordedFact, ...]:
+    """The facts of these types of a commit that was found to count before.
+
+    CorruptLogError if it is not the one that stood there.
+    """
+    records = await log.read(partition, offset, wait_seconds=_READ_AGAIN_SECONDS)
+    if not records:
+        raise UnavailableError(f"partition {partition}, offset {offset} cannot be read")
+    record = records[0]
+    if record.value is None:
+        raise CorruptLogError(partition, offset, "a record without value")
+    before = Head(seq=seq - 1, hash=decode_commit(record.value).prev, next_offset=offset)
+    counted = ChainReader(partition, log.partitions, before).admit(record)
+    if counted is None:
+        raise CorruptLogError(partition, offset, f"not commit {seq}")
+    await keyring.catch_up()
+    try:
+        return await open_commit(
+            keyring, counted, lambda event: CATALOGUE.get((event.type, event.rev)) in handles
+        )
+    except (MalformedEventError, UnsealError) as error:
+        raise CorruptLogError(partition, offset, str(error)) from None
 
 
 async def read_log_id(log: Log, partition: int) -> str:

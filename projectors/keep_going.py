@@ -35,6 +35,8 @@ class Course:
         self._part = f"{consumer}-{partition}"
         self._health = health
         self._metrics = metrics
+        self.halted: str | None = None
+        """Why, once it has."""
 
     def reached_end(self) -> None:
         self._health.set(self._part, None)
@@ -49,6 +51,7 @@ class Course:
         )
 
     def halts(self, reason: str) -> None:
+        self.halted = reason
         self._health.set(self._part, f"halted at {reason}")
         self._metrics.halted.labels(self.consumer).inc()
         _log.error("partition halted", consumer=self.consumer, partition=self.partition, reason=reason)
@@ -80,7 +83,7 @@ async def keep_going(
             course.halts(str(error))
             return
         except Exception as error:  # noqa: BLE001  # a bug stops its partition, visibly, and no other
-            course.halts(f"a bug: {type(error).__name__} in {_place(error)}")
+            course.halts(f"a bug: {type(error).__name__} in {place_of_bug(error)}")
             return
         await asyncio.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
@@ -97,7 +100,7 @@ def stop_if_cancelled() -> None:
         raise asyncio.CancelledError
 
 
-def _place(error: Exception) -> str:
+def place_of_bug(error: Exception) -> str:
     """Where it was raised. A whole traceback would print the error's text too."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return f"{Path(frame.filename).name}:{frame.lineno}"

@@ -14,19 +14,16 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-import msgspec
-
-from events.codec import CATALOGUE
-from eventstore.chain import ChainReader, Head
-from eventstore.commit import decode_commit
-from eventstore.errors import CorruptLogError, UnavailableError
-from eventstore.facts import RecordedFact, open_commit
+from eventstore.chain import Head
+from eventstore.errors import CorruptLogError
+from eventstore.facts import RecordedFact
 from eventstore.keyring import Keyring
 from eventstore.log import Log
-from projectors.follower import Batch, Follower, read_log_id
+from projectors.follower import Batch, Follower, read_again, read_log_id
 from projectors.keep_going import Course, OutrunError, keep_going, stop_if_cancelled
-from projectors.mails import HANDLES, CodeFor, PlannedMail, plan_mail
+from projectors.mails import HANDLES, PlannedMail, plan_mail
 from projectors.metrics import Metrics
+from projectors.turns import Turns
 from readmodels.checkpoints import Checkpoint
 from readmodels.sent_mails import (
     MailOutcome,
@@ -39,9 +36,9 @@ from readmodels.sent_mails import (
     read_checkpoint,
     record_mail,
 )
-from readmodels.statements import load_statements
 from readmodels.tables import create_tables
 from runtime.clock import Clock
+from runtime.codes import MailedCodes
 from runtime.health import Health
 from runtime.logs import get_logger
 from runtime.mail import (
@@ -54,8 +51,6 @@ from runtime.mail import (
 from runtime.postgres import Connection, Postgres, PostgresUnavailableError
 
 IDLE_SECONDS = 0.5
-STAND_BY_SECONDS = 1.0
-STAY_AWAKE_SECONDS = 2.0
 SETTLE_SECONDS = 1.0
 """Commits without mail move the checkpoint no more often than this."""
 FIRST_PAUSE_SECONDS = 0.2
@@ -64,9 +59,7 @@ RETRY_SECONDS = 20.0
 RETRIES = 100
 RETRYING_SECONDS = 5.0
 """Deferred mails are looked for so often, so many at a time, and keep new ones waiting hardly longer."""
-READ_AGAIN_SECONDS = 5.0
 
-_SQL = load_statements(__file__)
 _log = get_logger("mailer")
 
 
@@ -75,7 +68,7 @@ class PostOffice:
     """What sending a mail needs."""
 
     sender: SmtpSender
-    code_for: CodeFor
+    codes: MailedCodes
     clock: Clock
     retry_seconds: float = RETRY_SECONDS
 
@@ -100,84 +93,42 @@ class Mailer:
         self._health = health
         self._metrics = metrics
         self._courses = [Course("mailer", n, health, metrics) for n in range(log.partitions)]
-        self._halted: set[int] = set()
+        for course in self._courses:
+            course.waits("has not reached the end of the log yet")
+        self._session = Course("mailer-session", 0, health, metrics)
+        self._turns = Turns(postgres, self._session, self._courses, self._keep_mailing)
 
     async def run(self) -> None:
         """Until cancelled."""
-        course = Course("mailer-session", 0, self._health, self._metrics)
-        await keep_going(course, lambda: asyncio.create_task(self._session()))
+        await keep_going(self._session, lambda: asyncio.create_task(self._take_turns()))
 
-    async def _session(self) -> None:
-        """Everything that hangs on one connection: it ends, and all of this with it.
-
-        It is a task of its own, because a TaskGroup of Python 3.11 that fails leaves its task counted as cancelled.
-        """
+    async def _take_turns(self) -> None:
         await create_tables(self._postgres)
-        async with self._postgres.dedicated() as connection:
-            self._health.set("mailer-session-0", None)
-            try:
-                async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(self._stay_awake(connection))
-                    for course in self._courses:
-                        tasks.create_task(self._keep_mailing(connection, course))
-            except* PostgresUnavailableError as group:
-                raise PostgresUnavailableError(str(group.exceptions[0])) from None
-
-    async def _stay_awake(self, connection: Connection) -> None:
-        while True:
-            stop_if_cancelled()
-            await connection.execute(_SQL["stay_awake"])
-            await asyncio.sleep(STAY_AWAKE_SECONDS)
+        await self._turns.take()
 
     async def _keep_mailing(self, connection: Connection, course: Course) -> None:
-        if course.partition in self._halted:
-            return
-        await self._lock(connection, course)
         desk = _Desk(connection, course.partition, self._office, self._health, self._metrics)
         await keep_going(course, partial(self._follow, desk, course), (PostgresUnavailableError,))
-        self._halted.add(course.partition)
-
-    async def _lock(self, connection: Connection, course: Course) -> None:
-        """Wait until this connection has the partition. To stand by is to be well."""
-        while True:
-            stop_if_cancelled()
-            row = await connection.fetch_one(_SQL["try_lock"], course.partition)
-            if row is not None and row["is_ours"]:
-                return
-            course.reached_end()
-            await asyncio.sleep(STAND_BY_SECONDS)
 
     async def _follow(self, desk: "_Desk", course: Course) -> None:
         log_id = await read_log_id(self._log, course.partition)
         head = await desk.open(log_id)
         follower = Follower(self._log, self._keyring, course.partition, head, HANDLES)
+        end = await self._log.end(course.partition, at_least=head.next_offset)
         while True:
             stop_if_cancelled()
+            if follower.head.next_offset >= end:
+                course.reached_end()
             await desk.retry_deferred(self._read_again)
             batch = await follower.next(wait_seconds=IDLE_SECONDS)
             if batch is None:
-                course.reached_end()
                 await desk.settle(follower.head)
             else:
                 await desk.handle(batch)
 
     async def _read_again(self, mail: SentMail) -> Sequence[RecordedFact]:
         """The facts of interest of a commit that was found to count when its mail was deferred."""
-        records = await self._log.read(mail.partition, mail.offset, wait_seconds=READ_AGAIN_SECONDS)
-        if not records:
-            raise UnavailableError(f"partition {mail.partition}, offset {mail.offset} cannot be read")
-        record = records[0]
-        if record.value is None:
-            raise CorruptLogError(mail.partition, mail.offset, "a record without value")
-        commit = decode_commit(record.value)
-        before = Head(seq=mail.seq - 1, hash=commit.prev, next_offset=mail.offset)
-        counted = ChainReader(mail.partition, self._log.partitions, before).admit(record)
-        if counted is None:
-            raise CorruptLogError(mail.partition, mail.offset, f"not commit {mail.seq}")
-        wanted = tuple(event for event in commit.events if CATALOGUE.get((event.type, event.rev)) in HANDLES)
-        part = replace(counted, commit=msgspec.structs.replace(commit, events=wanted))
-        await self._keyring.catch_up()
-        return await open_commit(self._keyring, part)
+        return await read_again(self._log, self._keyring, mail.partition, mail.offset, mail.seq, HANDLES)
 
 
 class _Desk:
@@ -271,7 +222,7 @@ class _Desk:
         raise CorruptLogError(deferred.partition, deferred.offset, "the deferred mail is not asked for here")
 
     def _plan(self, fact: RecordedFact, domain: str) -> PlannedMail | None:
-        return plan_mail(fact, self._office.code_for, domain)
+        return plan_mail(fact, self._office.codes, domain)
 
     async def _sent(self, fact: RecordedFact, mail: PlannedMail, offset: int) -> SentMail | None:
         """What became of the mail; None if a record says that it was dealt with before."""

@@ -1,19 +1,27 @@
 """Which facts are told by mail, to whom, and in which words. A code stands alone on its line."""
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from events.account import AccountRegistered, SignUpRepeated, VerificationRequested
+from events.account import AccountRegistered, PasswordResetRequested, SignUpRepeated, VerificationRequested
+from events.email_change import EmailChanged, EmailChangeRequested
 from events.streams import base32
 from eventstore.facts import RecordedFact
+from runtime.codes import MailedCodes
 
-HANDLES = frozenset({AccountRegistered, VerificationRequested, SignUpRepeated})
+HANDLES = frozenset(
+    {
+        AccountRegistered,
+        VerificationRequested,
+        SignUpRepeated,
+        PasswordResetRequested,
+        EmailChangeRequested,
+        EmailChanged,
+    }
+)
 NOTICE_LIFETIME = timedelta(hours=1)
 """Later, nobody remembers having signed up, and the notice would only worry."""
-
-CodeFor = Callable[[str], str]
 
 _VERIFY = """\
 Hello,
@@ -50,6 +58,45 @@ sign in with the password that you have. If it was not, ignore this mail: nothin
 Chancery
 """
 
+_RESET = """\
+Hello,
+
+at {at} somebody asked for a new password for your Chancery account. If that was you, enter this code together
+with the new password:
+
+{code}
+
+It is good until {until}, and earlier codes are dead. If it was not you, ignore this mail: your password stays
+as it is.
+
+Chancery
+"""
+
+_NEW_EMAIL = """\
+Hello,
+
+at {at} somebody asked to use this address for a Chancery account. If that was you, enter this code:
+
+{code}
+
+It is good until {until}. If it was not you, ignore this mail: nothing will happen.
+
+Chancery
+"""
+
+_EMAIL_CHANGED = """\
+Hello,
+
+at {at} the address of your Chancery account was changed from this one to another. If that was you, there is
+nothing to do. If it was not, this code brings your address back and ends every session:
+
+{code}
+
+It is good until {until}. Set a new password afterwards: whoever changed the address knew the old one.
+
+Chancery
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedMail:
@@ -63,13 +110,19 @@ class PlannedMail:
     text: str = field(repr=False)
 
 
-def plan_mail(fact: RecordedFact, code_for: CodeFor, domain: str) -> PlannedMail | None:
+def plan_mail(fact: RecordedFact, codes: MailedCodes, domain: str) -> PlannedMail | None:
     """The mail that tells of this fact; the same for ever, message id included."""
     match fact.event:
         case AccountRegistered() as event:
-            return _code_mail(event, _VERIFY, code_for, domain, kind="verification")
+            return _verification(event, _VERIFY, codes, domain, kind="verification")
         case VerificationRequested() as event:
-            return _code_mail(event, _VERIFY_AGAIN, code_for, domain, kind="verification-again")
+            return _verification(event, _VERIFY_AGAIN, codes, domain, kind="verification-again")
+        case PasswordResetRequested() as event:
+            return _password_reset(event, codes, domain)
+        case EmailChangeRequested() as event:
+            return _email_change(event, codes, domain)
+        case EmailChanged() as event:
+            return _email_changed(fact, event, codes, domain)
         case SignUpRepeated() as event:
             return PlannedMail(
                 message_id=_message_id("notice", event.notice_id, domain),
@@ -83,10 +136,10 @@ def plan_mail(fact: RecordedFact, code_for: CodeFor, domain: str) -> PlannedMail
             return None
 
 
-def _code_mail(
+def _verification(
     event: AccountRegistered | VerificationRequested,
     template: str,
-    code_for: CodeFor,
+    codes: MailedCodes,
     domain: str,
     *,
     kind: str,
@@ -94,7 +147,7 @@ def _code_mail(
     text = template.format(
         at=_minute(event.registered_at),
         until=_minute(event.code_expires_at),
-        code=code_for(event.challenge_id),
+        code=codes.verification(event.challenge_id),
     )
     return PlannedMail(
         message_id=_message_id("challenge", event.challenge_id, domain),
@@ -102,6 +155,55 @@ def _code_mail(
         expires_at=event.code_expires_at,
         recipient=event.email,
         subject="Your Chancery code",
+        text=text,
+    )
+
+
+def _password_reset(event: PasswordResetRequested, codes: MailedCodes, domain: str) -> PlannedMail:
+    text = _RESET.format(
+        at=_minute(event.requested_at),
+        until=_minute(event.code_expires_at),
+        code=codes.password_reset(event.challenge_id),
+    )
+    return PlannedMail(
+        message_id=_message_id("password-reset", event.challenge_id, domain),
+        kind="password-reset",
+        expires_at=event.code_expires_at,
+        recipient=event.email,
+        subject="Your Chancery code for a new password",
+        text=text,
+    )
+
+
+def _email_change(event: EmailChangeRequested, codes: MailedCodes, domain: str) -> PlannedMail:
+    text = _NEW_EMAIL.format(
+        at=_minute(event.requested_at),
+        until=_minute(event.code_expires_at),
+        code=codes.email_change(event.change_id),
+    )
+    return PlannedMail(
+        message_id=_message_id("email-change", event.change_id, domain),
+        kind="email-change",
+        expires_at=event.code_expires_at,
+        recipient=event.email,
+        subject="Your Chancery code for a new address",
+        text=text,
+    )
+
+
+def _email_changed(fact: RecordedFact, event: EmailChanged, codes: MailedCodes, domain: str) -> PlannedMail:
+    """To the address that was left: the way back, as long as there is one."""
+    text = _EMAIL_CHANGED.format(
+        at=_minute(fact.at),
+        until=_minute(event.undo_until),
+        code=codes.undo(fact.stream.removeprefix("account-"), event.change_id),
+    )
+    return PlannedMail(
+        message_id=_message_id("email-changed", event.change_id, domain),
+        kind="email-changed",
+        expires_at=event.undo_until,
+        recipient=event.previous_email,
+        subject="The address of your Chancery account was changed",
         text=text,
     )
 

@@ -6,14 +6,15 @@ from events.client import ClientTokenRevoked
 from eventstore.facts import RecordedFact
 from projectors.projector import as_json
 from readmodels.revoked_tokens_v1 import RevokedToken
-from readmodels.statements import load_statements
 from runtime.postgres import Connection
+from runtime.statements import load_statements
 
 _SQL = load_statements(__file__)
 
 
 class RevokedTokensV1:
     name = "revoked_tokens_v1"
+    parks = False
     handles = frozenset({ClientTokenRevoked})
 
     async def apply(self, tx: Connection, facts: Sequence[RecordedFact]) -> None:

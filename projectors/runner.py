@@ -5,6 +5,7 @@ or wake up late: a checkpoint that is not where this runner left it means that s
 """
 
 import asyncio
+import time
 from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
@@ -16,9 +17,11 @@ from eventstore.keyring import Keyring
 from eventstore.log import Log
 from projectors.follower import Batch, Follower, read_log_id
 from projectors.keep_going import Course, keep_going, stop_if_cancelled
+from projectors.lag import Lag
 from projectors.metrics import Metrics
+from projectors.parking import NOT_POISON
+from readmodels.consumer_reports import Report
 from runtime.health import Health
-from runtime.postgres import PostgresRejectedError
 
 IDLE_SECONDS = 0.5
 """A partition without news looks so often whether its store still is what it was."""
@@ -44,6 +47,10 @@ class Sink(Protocol):
         """All of the batch and the new checkpoint, or nothing."""
         ...
 
+    async def set_aside(self, partition: int, batch: Batch) -> None:
+        """Take in a commit that could not be applied, with the streams parked that are to blame. Else it raises."""
+        ...
+
     async def confirm(self, partition: int) -> None: ...
 
     async def ask_time(self) -> datetime:
@@ -62,14 +69,37 @@ class Runner:
         self._sink = sink
         self._metrics = metrics
         self._courses = [Course(sink.name, n, health, metrics) for n in range(log.partitions)]
-        self._offsets = dict.fromkeys(range(log.partitions), 0)
+        self._heads = dict.fromkeys(range(log.partitions), Head())
+        self._opened: set[int] = set()
+        """Partitions whose place in the store is known. What the store holds of others may be of another history."""
+        self._lags = {number: Lag() for number in range(log.partitions)}
         self._pulse = Course(f"{sink.name}-freshness", 0, health, metrics)
+        for course in (*self._courses, self._pulse):
+            course.waits("has not reached the end of the log yet")
+
+    @property
+    def consumer(self) -> str:
+        return self._sink.name
+
+    def reports(self) -> tuple[Report, ...]:
+        """How far each partition is whose end was asked for already."""
+        return tuple(
+            Report(
+                partition=number,
+                seq=self._heads[number].seq,
+                next_offset=self._heads[number].next_offset,
+                log_end=lag.log_end,
+                lag_seconds=lag.seconds(self._heads[number].next_offset, time.monotonic()),
+                halted=self._courses[number].halted,
+            )
+            for number, lag in self._lags.items()
+            if lag.log_end is not None
+        )
 
     async def run(self) -> None:
         """Until cancelled. A partition that halts stays halted; the others go on."""
         async with asyncio.TaskGroup() as tasks:
             for course in self._courses:
-                course.waits("has not reached the end of the log yet")
                 tasks.create_task(keep_going(course, partial(self._follow, course)))
             tasks.create_task(keep_going(self._pulse, self._beat_on))
 
@@ -77,11 +107,15 @@ class Runner:
         number = course.partition
         log_id = await read_log_id(self._log, number)
         head = await self._sink.open(number, log_id)
+        if head.next_offset < self._heads[number].next_offset:
+            self._lags[number] = Lag()
+        self._heads[number] = head
+        self._opened.add(number)
         follower = Follower(self._log, self._keyring, number, head, self._sink.handles)
-        end = await self._log.end(number)
+        end = await self._log.end(number, at_least=head.next_offset)
         while True:
             stop_if_cancelled()
-            self._offsets[number] = follower.head.next_offset
+            self._heads[number] = follower.head
             if follower.head.next_offset >= end:
                 course.reached_end()
             batch = await follower.next(wait_seconds=IDLE_SECONDS)
@@ -91,14 +125,22 @@ class Runner:
                 await self._apply(number, batch)
 
     async def _apply(self, number: int, batch: Batch) -> None:
-        """What stands before a fact that the store refuses is applied all the same."""
+        """What stands before and behind a fact that cannot be applied is applied all the same."""
         try:
             await self._sink.apply(number, batch)
-        except PostgresRejectedError:
-            if len(batch.commits) <= 1:
-                raise
+        except NOT_POISON:
+            raise
+        except Exception:  # noqa: BLE001  # commit by commit it turns out what it was
             for single in batch.split():
-                await self._sink.apply(number, single)
+                await self._apply_single(number, single)
+
+    async def _apply_single(self, number: int, single: Batch) -> None:
+        try:
+            await self._sink.apply(number, single)
+        except NOT_POISON:
+            raise
+        except Exception:  # noqa: BLE001  # the store says what becomes of it
+            await self._sink.set_aside(number, single)
 
     async def _beat_on(self) -> None:
         while True:
@@ -108,13 +150,34 @@ class Runner:
             await asyncio.sleep(BEAT_SECONDS)
 
     async def _beat(self) -> None:
-        """Ask the time, then the log's ends, then mark who has got there: so a mark never claims too much."""
-        asked_at = await self._sink.ask_time()
-        numbers = range(self._log.partitions)
-        ends = dict(zip(numbers, await asyncio.gather(*map(self._log.end, numbers)), strict=True))
+        """Ask the time, then the log's ends, then mark who has got there: so a mark never claims too much.
+
+        What was applied beyond the log's end is of another history, and never whole; nor is what halted.
+        """
+        asked_at, asked = await self._sink.ask_time(), time.monotonic()
+        opened = self._opened.copy()
+        applied = {number: head.next_offset for number, head in self._heads.items()}
+        found = await asyncio.gather(
+            *(self._log.end(number, at_least=offset) for number, offset in applied.items()),
+            return_exceptions=True,
+        )
+        ends = {number: end for number, end in zip(applied, found, strict=True) if isinstance(end, int)}
         for number, end in ends.items():
-            lag = max(0, end - self._offsets[number])
-            self._metrics.lag.labels(self._sink.name, str(number)).set(lag)
+            self._lags[number].ends_at(end, asked)
+        await self._mark(
+            asked_at,
+            {
+                number: end
+                for number, end in ends.items()
+                if number in opened and end >= applied[number] and self._courses[number].halted is None
+            },
+        )
+        failures = [error for error in found if isinstance(error, BaseException)]
+        if failures:
+            raise failures[0]
+
+    async def _mark(self, asked_at: datetime, ends: dict[int, int]) -> None:
+        """Those that have not got there yet may in a moment."""
         for _ in range(_MARK_TRIES):
             for number in await self._sink.mark_fresh(asked_at, ends):
                 ends.pop(number, None)

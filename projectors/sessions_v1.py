@@ -7,14 +7,15 @@ from events.account import SessionRefreshed, SessionRevoked, SessionStarted
 from eventstore.facts import RecordedFact
 from projectors.projector import as_json, fold_rows, storable
 from readmodels.sessions_v1 import Session, session_rows
-from readmodels.statements import load_statements
 from runtime.postgres import Connection
+from runtime.statements import load_statements
 
 _SQL = load_statements(__file__)
 
 
 class SessionsV1:
     name = "sessions_v1"
+    parks = False
     handles = frozenset({SessionStarted, SessionRefreshed, SessionRevoked})
 
     async def apply(self, tx: Connection, facts: Sequence[RecordedFact]) -> None:

@@ -3,7 +3,7 @@
 A projector that is ahead of the others (a new one is being built) passes over what it has applied already.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 
 from events.fact import Event
@@ -12,6 +12,7 @@ from eventstore.errors import CorruptLogError
 from projectors.follower import Batch
 from projectors.keep_going import OutrunError
 from projectors.metrics import Metrics
+from projectors.parking import Placed, apply_or_park, apply_unparked
 from projectors.projector import Projector
 from readmodels.checkpoints import (
     Checkpoint,
@@ -22,8 +23,11 @@ from readmodels.checkpoints import (
     read_checkpoints,
     server_now,
 )
+from readmodels.parked_facts import streams_parked
 from readmodels.tables import create_tables
 from runtime.postgres import Connection, Postgres
+
+Apply = Callable[[Connection, Projector, int, Sequence[Placed], set[str]], Awaitable[None]]
 
 
 class Tables:
@@ -50,13 +54,25 @@ class Tables:
         return Head(seq=lowest.seq, hash=lowest.hash, next_offset=lowest.next_offset)
 
     async def apply(self, partition: int, batch: Batch) -> None:
+        await self._advance(partition, batch, apply_unparked)
+
+    async def set_aside(self, partition: int, batch: Batch) -> None:
+        await self._advance(partition, batch, apply_or_park)
+
+    async def _advance(self, partition: int, batch: Batch, apply: Apply) -> None:
         known = self._known[partition]
         reached = self._checkpoint(batch.head)
         async with self._postgres.transaction() as tx:
             if await lock_checkpoints(tx, self._names, partition) != known:
                 raise OutrunError
+            parked = await streams_parked(tx, self._names, partition)
             behind = [p for p in self._projectors if known[p.name].next_offset < reached.next_offset]
-            counts = {p.name: await self._project(tx, p, partition, batch) for p in behind}
+            counts = {}
+            for projector in behind:
+                facts = self._facts_for(projector, partition, batch)
+                if facts:
+                    await apply(tx, projector, partition, facts, parked[projector.name])
+                counts[projector.name] = len(facts)
             await advance_checkpoints(tx, list(counts), partition, reached)
         self._known[partition] = {**known, **dict.fromkeys(counts, reached)}
         for name, count in counts.items():
@@ -79,23 +95,20 @@ class Tables:
     def _checkpoint(self, head: Head) -> Checkpoint:
         return Checkpoint(log_id=self._log_id, seq=head.seq, hash=head.hash, next_offset=head.next_offset)
 
-    async def _project(self, tx: Connection, projector: Projector, partition: int, batch: Batch) -> int:
-        """Apply what this projector has not applied; how many facts that were."""
+    def _facts_for(self, projector: Projector, partition: int, batch: Batch) -> Sequence[Placed]:
+        """What this projector has not applied."""
         own = self._known[partition][projector.name]
         for commit in batch.commits:
             if commit.head.seq == own.seq and commit.head.hash != own.hash:
                 reason = f"{projector.name} was built from another history of commit {own.seq}"
                 raise CorruptLogError(partition, commit.head.next_offset - 1, reason)
-        facts = [
-            fact
+        return [
+            Placed(fact=fact, offset=commit.head.next_offset - 1)
             for commit in batch.commits
             if commit.head.seq > own.seq
             for fact in commit.facts
             if type(fact.event) in projector.handles
         ]
-        if facts:
-            await projector.apply(tx, facts)
-        return len(facts)
 
 
 def require_same_log(partition: int, checkpoint: Checkpoint, log_id: str) -> None:

@@ -8,15 +8,25 @@ from datetime import timedelta
 from fastapi import FastAPI, Request, Response
 from prometheus_client import CollectorRegistry
 
+from query_api.audit_pages import AuditPages
 from query_api.callers import Callers
+from query_api.key_set import KeySet
 from query_api.positions import Positions
-from query_api.routes import forward_auth, introspection, me, metadata
+from query_api.routes import (
+    admin_accounts,
+    audit,
+    forward_auth,
+    introspection,
+    me,
+    metadata,
+    projections,
+)
 from query_api.services import Services, Urls
-from query_api.tokens import CannotKnowError, KeySet, TokenChecks, TokenRules
+from query_api.tokens import CannotKnowError, TokenChecks, TokenRules
 from readmodels.live_sessions import LiveSessions
 from readmodels.positions import PositionWatch
 from readmodels.revocations import Revocations, RevocationView
-from runtime.clock import utc_now
+from runtime.clock import Clock
 from runtime.health import Health
 from runtime.keys import derive_keys
 from runtime.postgres import Postgres, PostgresRejectedError, PostgresUnavailableError
@@ -24,6 +34,7 @@ from runtime.redis import Valkey
 from runtime.serving.answers import failure
 from runtime.serving.app import Vitals, new_app
 from runtime.settings import Settings, secret_bytes
+from runtime.store_clock import StoreClock
 
 LOOK_SECONDS = 0.5
 LIFE_SECONDS = 5.0
@@ -42,8 +53,13 @@ async def open_query_api(settings: Settings) -> AsyncIterator[FastAPI]:
         valkey = Valkey.open(settings.redis_url.get_secret_value(), timeout_seconds=VALKEY_SECONDS)
         stack.push_async_callback(valkey.close)
         stale = timedelta(seconds=settings.revocation_stale_seconds)
-        watch = PositionWatch(postgres)
-        key_set = KeySet(postgres)
+        watch, clock = PositionWatch(postgres), StoreClock()
+        key_set = KeySet(
+            postgres,
+            clock,
+            partitions=settings.partitions,
+            lead=timedelta(seconds=settings.signing_key_lead_seconds),
+        )
         revocations = Revocations(
             RevocationView(valkey, partitions=settings.partitions),
             postgres,
@@ -53,16 +69,18 @@ async def open_query_api(settings: Settings) -> AsyncIterator[FastAPI]:
         sessions = LiveSessions(valkey, postgres, revocations, partitions=settings.partitions, stale=stale)
         health = Health()
         health.set("keys", "the signing keys were not read yet")
-        for loop in (watch.run(), _look(key_set, revocations, health)):
+        for loop in (clock.run(postgres), watch.run(), _look(key_set, revocations, health)):
             stack.push_async_callback(_stop, asyncio.create_task(loop))
-        tokens = _checks(settings, key_set, revocations, sessions)
-        yield _app(_services(settings, postgres, watch, key_set, tokens), health)
+        rules = TokenRules(issuer=settings.issuer, audience=settings.audience)
+        refresh_key = derive_keys(secret_bytes(settings.secret_key)).refresh_key
+        tokens = TokenChecks(key_set, revocations, sessions, clock, rules, refresh_key)
+        yield _app(_services(settings, postgres, watch, key_set, tokens, clock), health)
 
 
 def _app(services: Services, health: Health) -> FastAPI:
     app = new_app("Chancery Query API", Vitals(failing=health.failing, registry=CollectorRegistry()))
     app.state.services = services
-    for noun in (introspection, forward_auth, me, metadata):
+    for noun in (introspection, forward_auth, me, audit, admin_accounts, projections, metadata):
         app.include_router(noun.router)
     app.add_exception_handler(CannotKnowError, _on_cannot_know)
     for error in (PostgresUnavailableError, PostgresRejectedError):
@@ -70,29 +88,31 @@ def _app(services: Services, health: Health) -> FastAPI:
     return app
 
 
-def _checks(
-    settings: Settings, key_set: KeySet, revocations: Revocations, sessions: LiveSessions
-) -> TokenChecks:
-    rules = TokenRules(issuer=settings.issuer, audience=settings.audience)
-    refresh_key = derive_keys(secret_bytes(settings.secret_key)).refresh_key
-    return TokenChecks(key_set, revocations, sessions, utc_now, rules, refresh_key)
-
-
 def _services(
-    settings: Settings, postgres: Postgres, watch: PositionWatch, key_set: KeySet, tokens: TokenChecks
+    settings: Settings,
+    postgres: Postgres,
+    watch: PositionWatch,
+    key_set: KeySet,
+    tokens: TokenChecks,
+    clock: Clock,
 ) -> Services:
+    positions, partitions = Positions(watch, settings.partitions), settings.partitions
+    cursor_key = derive_keys(secret_bytes(settings.secret_key)).cursor_key
     return Services(
         postgres=postgres,
-        positions=Positions(watch, settings.partitions),
+        positions=positions,
         tokens=tokens,
         callers=Callers(
             postgres,
             tokens,
-            partitions=settings.partitions,
+            partitions=partitions,
             stale=timedelta(seconds=settings.revocation_stale_seconds),
         ),
         key_set=key_set,
-        clock=utc_now,
+        audit=AuditPages(postgres, positions, cursor_key, partitions=partitions),
+        partitions=partitions,
+        lag_limit=timedelta(seconds=settings.projection_lag_seconds),
+        clock=clock,
         urls=Urls(issuer=settings.issuer, command=settings.command_url, query=settings.query_url),
     )
 

@@ -10,7 +10,7 @@ from fastapi import Request
 
 from query_api.tokens import CannotKnowError, TokenChecks
 from readmodels.checkpoints import is_fresh
-from readmodels.clients_v1 import Client, client_by_id
+from readmodels.clients_v2 import Client, client_by_id
 from runtime.access_token import Claims
 from runtime.encoding import base64url
 from runtime.postgres import Postgres
@@ -19,6 +19,8 @@ from runtime.serving.oauth import InvalidClientAuthenticationError, bearer_token
 
 BEARER_CHALLENGE = {"www-authenticate": 'Bearer error="invalid_token"'}
 BASIC_CHALLENGE = {"www-authenticate": 'Basic realm="chancery"'}
+ADMIN_SCOPE = "chancery.admin"
+_SCOPE_CHALLENGE = {"www-authenticate": f'Bearer error="insufficient_scope", scope="{ADMIN_SCOPE}"'}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,16 +50,29 @@ class Callers:
 
     async def require_person(self, request: Request) -> Person:
         """The person whose active access token came with the request; 401 otherwise."""
+        claims = await self._bearer_claims(request)
+        if claims.session_id is None:
+            raise _invalid_token(request)
+        return Person(account_id=claims.subject, session_id=claims.session_id, scopes=claims.scopes)
+
+    async def require_admin(self, request: Request) -> None:
+        """Return if the request came with an active token of a client that may administrate; 401 or 403 otherwise."""
+        claims = await self._bearer_claims(request)
+        if claims.session_id is not None or ADMIN_SCOPE not in claims.scopes:
+            title = f"The access token lacks the scope {ADMIN_SCOPE}."
+            raise AnswerError(failure(request.url.path, 403, "insufficient-scope", title, _SCOPE_CHALLENGE))
+
+    async def _bearer_claims(self, request: Request) -> Claims:
+        """What the request's active access token says, if it is for us; 401 otherwise."""
         token = bearer_token(request)
         if token is None:
             title = "Send one access token as `Authorization: Bearer`."
             challenge = {"www-authenticate": "Bearer"}
             raise AnswerError(failure(request.url.path, 401, "missing-token", title, challenge))
         claims = await self._tokens.access_claims(token)
-        if claims is None or claims.session_id is None or not self._is_for_us(claims):
-            title = "The access token is not valid."
-            raise AnswerError(failure(request.url.path, 401, "invalid-token", title, BEARER_CHALLENGE))
-        return Person(account_id=claims.subject, session_id=claims.session_id, scopes=claims.scopes)
+        if claims is None or not self._is_for_us(claims):
+            raise _invalid_token(request)
+        return claims
 
     def _is_for_us(self, claims: Claims) -> bool:
         return self._tokens.rules.audience in claims.audience
@@ -71,9 +86,14 @@ class Callers:
             return None
         client = await client_by_id(self._postgres, credentials.client_id)
         if client is None and not await is_fresh(
-            self._postgres, ("clients_v1",), partitions=self._partitions, stale=self._stale
+            self._postgres, ("clients_v2",), partitions=self._partitions, stale=self._stale
         ):
             raise CannotKnowError
         digest = base64url(hashlib.sha256(credentials.secret.encode()).digest())
-        is_right = hmac.compare_digest(digest, client.secret_digest if client else "unknown")
-        return client if is_right else None
+        stored = client.secret_digests if client else ("unknown",)
+        return client if any(hmac.compare_digest(digest, one) for one in stored) else None
+
+
+def _invalid_token(request: Request) -> AnswerError:
+    title = "The access token is not valid."
+    return AnswerError(failure(request.url.path, 401, "invalid-token", title, BEARER_CHALLENGE))

@@ -66,8 +66,11 @@ class Positions:
 
     def shown(self, projector: str) -> dict[str, str]:
         """The header that says what an answer from this projector's rows shows at least."""
-        seqs = self._watch.shown(projector)
-        return {POSITION_HEADER: ",".join(f"{partition}:{seqs[partition]}" for partition in sorted(seqs))}
+        return position_header(self._watch.shown(projector))
+
+
+def position_header(seqs: Mapping[int, int]) -> dict[str, str]:
+    return {POSITION_HEADER: ",".join(f"{partition}:{seqs[partition]}" for partition in sorted(seqs))}
 
 
 def _wait_seconds(request: Request) -> float:

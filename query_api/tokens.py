@@ -1,15 +1,13 @@
 """Token checks: signature and claims here, revocation from the stores, and no answer without proof."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from query_api.key_set import KeySet
 from readmodels.live_sessions import LiveSession, LiveSessions
 from readmodels.revocations import Revocations
-from readmodels.signing_keys_v1 import SigningKey, all_signing_keys
-from runtime.access_token import Claims, VerificationKey, verification_key, verify_access_token
+from runtime.access_token import Claims, key_named_by, verify_access_token
 from runtime.clock import Clock
-from runtime.postgres import Postgres
 from runtime.refresh_token import RefreshToken, parse_refresh_token
 
 Ask = Literal["first", "at-position"]
@@ -18,22 +16,6 @@ Ask = Literal["first", "at-position"]
 
 class CannotKnowError(Exception):
     """No store can tell now whether the token was revoked. The answer is 503, never "active"."""
-
-
-class KeySet:
-    """The public signing keys, as they were last read."""
-
-    def __init__(self, postgres: Postgres) -> None:
-        self._postgres = postgres
-        self.keys: tuple[SigningKey, ...] = ()
-        self.by_kid: Mapping[str, VerificationKey] = {}
-
-    async def refresh(self) -> None:
-        """Keys are never taken away: a table that has fewer is being built again."""
-        keys = await all_signing_keys(self._postgres)
-        if len(keys) > len(self.keys):
-            self.by_kid = {key.kid: verification_key(key.kid, key.alg, key.public_jwk) for key in keys}
-            self.keys = keys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,10 +45,12 @@ class TokenChecks:
         """The claims of an active access token, None for any other. CannotKnowError if nobody can tell."""
         if not self._key_set.keys:
             raise CannotKnowError
-        claims = verify_access_token(token, self._key_set.by_kid, issuer=self.rules.issuer, at=self._clock())
+        claims = self._signed_claims(token)
+        if claims is None and await self._has_a_new_key(token):
+            claims = self._signed_claims(token)
         if claims is None:
             return None
-        return claims if await self._is_live(claims.session_id, claims.token_id, ask) else None
+        return claims if await self._is_live(claims, ask) else None
 
     async def introspect(self, token: str, ask: Ask) -> dict[str, Any]:
         """RFC 7662 section 2.2: what an active access or refresh token says, else only `active: false`."""
@@ -75,6 +59,20 @@ class TokenChecks:
             return await self._introspect_refresh(refresh, ask)
         claims = await self.access_claims(token, ask)
         return {"active": False} if claims is None else _access_members(claims)
+
+    def _signed_claims(self, token: str) -> Claims | None:
+        return verify_access_token(token, self._key_set.by_kid, issuer=self.rules.issuer, at=self._clock())
+
+    async def _has_a_new_key(self, token: str) -> bool:
+        """Whether it names a key that was not known here yet; CannotKnowError if there may be such a key."""
+        kid = key_named_by(token)
+        if kid is None or kid in self._key_set.by_kid:
+            return False
+        if await self._key_set.has_or_finds(kid):
+            return True
+        if not self._key_set.is_complete:
+            raise CannotKnowError
+        return False
 
     async def _introspect_refresh(self, token: RefreshToken, ask: Ask) -> dict[str, Any]:
         find = self._sessions.find if ask == "first" else self._sessions.find_in_tables
@@ -91,10 +89,11 @@ class TokenChecks:
             return {"active": False}
         return _refresh_members(session, self.rules)
 
-    async def _is_live(self, session_id: str | None, token_id: str, ask: Ask) -> bool:
+    async def _is_live(self, claims: Claims, ask: Ask) -> bool:
         revocations = self._revocations
         verdict = revocations.verdict if ask == "first" else revocations.verdict_at_position
-        answer = await verdict(session_id, token_id)
+        client_id = claims.client_id if claims.session_id is None else None
+        answer = await verdict(claims.session_id, claims.token_id, client_id)
         if answer == "unknown":
             raise CannotKnowError
         return answer == "live"

@@ -38,8 +38,8 @@ class RevocationView:
         self._check = valkey.script(keys.CHECK)
         self._partitions = partitions
 
-    async def check(self, session_id: str | None, jti: str) -> RevocationAnswer:
-        return (await self.check_many([TokenIds(session_id=session_id, jti=jti)]))[0]
+    async def check(self, token: TokenIds) -> RevocationAnswer:
+        return (await self.check_many([token]))[0]
 
     async def check_many(self, tokens: Sequence[TokenIds]) -> tuple[RevocationAnswer, ...]:
         """In the tokens' order, in one round trip. ValkeyUnavailableError if it does not answer."""
@@ -62,12 +62,14 @@ class Revocations:
         self._stale = stale
         self._avoid_until = 0.0
 
-    async def verdict(self, session_id: str | None, jti: str) -> Verdict:
-        return (await self.verdicts([TokenIds(session_id=session_id, jti=jti)]))[0]
+    async def verdict(self, session_id: str | None, jti: str, client_id: str | None = None) -> Verdict:
+        return (await self.verdicts([TokenIds(session_id=session_id, jti=jti, client_id=client_id)]))[0]
 
-    async def verdict_at_position(self, session_id: str | None, jti: str) -> Verdict:
+    async def verdict_at_position(
+        self, session_id: str | None, jti: str, client_id: str | None = None
+    ) -> Verdict:
         """For who waited for a position of the tables: they must be fresh themselves, and Valkey not object."""
-        tokens = [TokenIds(session_id=session_id, jti=jti)]
+        tokens = [TokenIds(session_id=session_id, jti=jti, client_id=client_id)]
         verdict = (await self._from_tables(tokens, DEADLINE_SECONDS))[0]
         if verdict != "live":
             return verdict
@@ -114,5 +116,8 @@ class Revocations:
 
 
 def _keys_of(token: TokenIds) -> tuple[str, str]:
+    """The key of the token itself, and the key of what it belongs to: a session or a client."""
     jti = keys.revoked_jti(token.jti)
-    return (jti if token.session_id is None else keys.revoked_session(token.session_id), jti)
+    if token.session_id is not None:
+        return keys.revoked_session(token.session_id), jti
+    return (jti if token.client_id is None else keys.revoked_client(token.client_id)), jti

@@ -5,23 +5,24 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from readmodels.statements import load_statements
 from runtime.postgres import Postgres
+from runtime.statements import load_statements
 
 SQL = load_statements(__file__)
 
 Verdict = Literal["revoked", "live", "unknown"]
 """`unknown` is for whoever asks to refuse: the read models are behind, or cannot be reached."""
 
-_PROJECTORS = ("revoked_tokens_v1", "sessions_v1")
+_PROJECTORS = ("clients_v2", "revoked_tokens_v1", "sessions_v1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenIds:
-    """What an access token can be revoked by. A client's token has no session."""
+    """What an access token can be revoked by. A client's token has no session; only that has `client_id`."""
 
     session_id: str | None
     jti: str
+    client_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,7 @@ async def table_verdicts(
         SQL["verdicts"],
         [token.session_id for token in tokens],
         [token.jti for token in tokens],
+        [token.client_id for token in tokens],
         partitions * len(_PROJECTORS),
         stale,
         list(_PROJECTORS),

@@ -9,13 +9,17 @@ create table if not exists chancery.revoked_tokens_v1 (
 -- name: verdicts
 -- One snapshot for all: what is marked fresh in it also holds everything up to that mark.
 with marks as (
-    select count(*) filter (where clock_timestamp() - fresh_at between interval '0' and $4) as fresh
+    select count(*) filter (where clock_timestamp() - fresh_at between interval '0' and $5) as fresh
     from chancery.checkpoints
-    where projector = any($5::text[])
+    where projector = any($6::text[])
 )
 select asked.number,
        exists (select from chancery.sessions_v1 s where s.session_id = asked.session_id and s.ended_at is not null)
-       or exists (select from chancery.revoked_tokens_v1 t where t.jti = asked.jti) as is_revoked,
-       marks.fresh >= $3 as is_fresh
-from unnest($1::text[], $2::text[]) with ordinality as asked (session_id, jti, number), marks
+       or exists (select from chancery.revoked_tokens_v1 t where t.jti = asked.jti)
+       or exists (
+           select from chancery.clients_v2 c
+           where c.client_id = asked.client_id and c.deleted_at is not null
+       ) as is_revoked,
+       marks.fresh >= $4 as is_fresh
+from unnest($1::text[], $2::text[], $3::text[]) with ordinality as asked (session_id, jti, client_id, number), marks
 order by asked.number;

@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Literal
 
 from readmodels.checkpoints import Checkpoint
-from readmodels.statements import load_statements
 from runtime.postgres import Connection, Row
+from runtime.statements import load_statements
 
 SQL = load_statements(__file__)
 

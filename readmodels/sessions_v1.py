@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from readmodels.statements import load_statements
 from runtime.postgres import Connection, Postgres, Row
+from runtime.statements import load_statements
 
 SQL = load_statements(__file__)
 

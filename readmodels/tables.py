@@ -1,24 +1,35 @@
 """Makes every table. Safe to run again, and by several processes at once."""
 
 from readmodels import (
-    accounts_v1,
+    accounts_v3,
+    audit_v1,
     checkpoints,
-    clients_v1,
+    clients_v2,
+    consumer_reports,
+    parked_facts,
     revoked_tokens_v1,
     sent_mails,
     sessions_v1,
-    signing_keys_v1,
+    signing_keys_v2,
 )
-from readmodels.statements import load_statements
 from runtime.postgres import Postgres
+from runtime.statements import load_statements
 
+_BUILT = {
+    "accounts_v3": accounts_v3.SQL["create"],
+    "sessions_v1": sessions_v1.SQL["create"],
+    "clients_v2": clients_v2.SQL["create"],
+    "signing_keys_v2": signing_keys_v2.SQL["create"],
+    "revoked_tokens_v1": revoked_tokens_v1.SQL["create"],
+    "audit_v1": audit_v1.SQL["create"],
+}
+READ_MODELS = tuple(_BUILT)
+"""The tables that projectors build from the log."""
 _TABLES = {
     "chancery.checkpoints": checkpoints.SQL["create"],
-    "chancery.accounts_v1": accounts_v1.SQL["create"],
-    "chancery.sessions_v1": sessions_v1.SQL["create"],
-    "chancery.clients_v1": clients_v1.SQL["create"],
-    "chancery.signing_keys_v1": signing_keys_v1.SQL["create"],
-    "chancery.revoked_tokens_v1": revoked_tokens_v1.SQL["create"],
+    "chancery.consumer_reports": consumer_reports.SQL["create"],
+    "chancery.parked_facts": parked_facts.SQL["create"],
+    **{f"chancery.{name}": create for name, create in _BUILT.items()},
     "chancery_mailer.sent_mails": sent_mails.SQL["create"],
     "chancery_mailer.checkpoints": sent_mails.SQL["create_checkpoints"],
 }

@@ -30,6 +30,10 @@ def revoked_jti(jti: str) -> str:
     return f"{PREFIX}revoked:jti:{jti}"
 
 
+def revoked_client(client_id: str) -> str:
+    return f"{PREFIX}revoked:client:{client_id}"
+
+
 def live_session(log_id: str, session_id: str) -> str:
     """Hash of a session that lives. It bears the log's id, so that no other log's session is ever found."""
     return f"{SESSIONS}{log_id}:{session_id}"

@@ -1,7 +1,8 @@
 """Access tokens: JWTs by RFC 9068, signed here and accepted in exactly one spelling.
 
 PyJWT signs and checks signatures. What it is lenient about is checked here first: one canonical base64url
-form, a header with nothing but `alg`, `kid` and `typ`, no member twice, low `s`, integer times.
+form, a header with nothing but `alg`, `kid` and `typ`, no member twice, integer times; and by `runtime.signing`
+one form of the signature.
 """
 
 from collections.abc import Mapping
@@ -10,19 +11,14 @@ from datetime import datetime
 from typing import Any
 
 import jwt
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from jwt.algorithms import ECAlgorithm
 
-from runtime.encoding import base64url, parse_base64url
+from runtime.encoding import parse_base64url
+from runtime.signing import SigningKey, VerificationKey, is_canonical, sign
 from runtime.strict_json import StrictJsonError, parse_strict
 
 MAX_TOKEN_BYTES = 8192
-ALGORITHM = "ES256"
 TYPE = "at+jwt"
 CLOCK_SKEW_SECONDS = 30
-_P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
-_COORDINATE_BYTES = 32
 _PARTS = 3
 _JWS = jwt.PyJWS()
 _PERSON_CLAIMS = {"sid": str, "auth_time": int, "acr": str}
@@ -50,14 +46,7 @@ class Claims:
         return frozenset(self.scope.split())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VerificationKey:
-    kid: str
-    alg: str
-    key: ec.EllipticCurvePublicKey
-
-
-def sign_access_token(claims: Claims, *, kid: str, private_pem: str) -> str:
+def sign_access_token(claims: Claims, key: SigningKey) -> str:
     payload: dict[str, Any] = {
         "iss": claims.issuer,
         "sub": claims.subject,
@@ -71,8 +60,7 @@ def sign_access_token(claims: Claims, *, kid: str, private_pem: str) -> str:
     if claims.session_id is not None:
         payload |= {"sid": claims.session_id, "auth_time": claims.auth_time}
         payload |= {"amr": list(claims.amr), "acr": claims.acr}
-    signed = jwt.encode(payload, private_pem, algorithm=ALGORITHM, headers={"typ": TYPE, "kid": kid})
-    return _with_low_s(signed)
+    return sign(payload, {"typ": TYPE}, key)
 
 
 def verify_access_token(
@@ -91,13 +79,13 @@ def verify_signature(token: str, keys: Mapping[str, VerificationKey], *, issuer:
     if len(parts) != _PARTS:
         return None
     header_raw, payload_raw, signature = (parse_base64url(part) for part in parts)
-    if header_raw is None or payload_raw is None or signature is None or not _is_low_s(signature):
+    if header_raw is None or payload_raw is None or signature is None:
         return None
     header, payload = _members(header_raw), _members(payload_raw)
     if header is None or payload is None or set(header) != {"alg", "kid", "typ"} or header["typ"] != TYPE:
         return None
     key = keys.get(header["kid"]) if isinstance(header["kid"], str) else None
-    if key is None or header["alg"] != key.alg:
+    if key is None or header["alg"] != key.alg or not is_canonical(signature, key):
         return None
     try:
         _JWS.decode(token, key.key, algorithms=[key.alg])
@@ -106,20 +94,13 @@ def verify_signature(token: str, keys: Mapping[str, VerificationKey], *, issuer:
     return _claims(payload, issuer)
 
 
-def new_signing_key() -> tuple[str, tuple[tuple[str, str], ...]]:
-    """A fresh P-256 key: PKCS #8 PEM and the public JWK's members (RFC 7517) in order of name."""
-    private = ec.generate_private_key(ec.SECP256R1())
-    pem = private.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    jwk = ECAlgorithm.to_jwk(private.public_key(), as_dict=True)
-    return pem.decode(), tuple(sorted((name, str(jwk[name])) for name in ("crv", "kty", "x", "y")))
-
-
-def verification_key(kid: str, alg: str, public_jwk: Mapping[str, str]) -> VerificationKey:
-    key = ECAlgorithm.from_jwk(dict(public_jwk))
-    assert isinstance(key, ec.EllipticCurvePublicKey), "only public P-256 keys are stored"
-    return VerificationKey(kid=kid, alg=alg, key=key)
+def key_named_by(token: str) -> str | None:
+    """The kid that the header names, of a token of which nothing was checked; None where there is none."""
+    parts = token.split(".") if len(token) <= MAX_TOKEN_BYTES else []
+    header_raw = parse_base64url(parts[0]) if len(parts) == _PARTS else None
+    header = None if header_raw is None else _members(header_raw)
+    kid = None if header is None else header.get("kid")
+    return kid if isinstance(kid, str) else None
 
 
 def _claims(payload: dict[str, Any], issuer: str) -> Claims | None:
@@ -167,19 +148,3 @@ def _members(raw: bytes) -> dict[str, Any] | None:
     except StrictJsonError:
         return None
     return value if isinstance(value, dict) else None
-
-
-def _is_low_s(signature: bytes) -> bool:
-    """Of (r, s) and (r, n-s), both valid, only the lower is ours: a revoked token has no twin."""
-    s = int.from_bytes(signature[_COORDINATE_BYTES:], "big")
-    return len(signature) == 2 * _COORDINATE_BYTES and 0 < s <= _P256_ORDER // 2
-
-
-def _with_low_s(token: str) -> str:
-    signed, _, signature_text = token.rpartition(".")
-    signature = parse_base64url(signature_text)
-    assert signature is not None
-    if _is_low_s(signature):
-        return token
-    s = _P256_ORDER - int.from_bytes(signature[_COORDINATE_BYTES:], "big")
-    return f"{signed}.{base64url(signature[:_COORDINATE_BYTES] + s.to_bytes(_COORDINATE_BYTES, 'big'))}"

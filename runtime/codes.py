@@ -1,15 +1,19 @@
 """Codes that are mailed: never stored, always derived again from the id of their challenge."""
 
 import hmac
+from dataclasses import dataclass
+from typing import Literal
 
-from runtime.keys import keyed_digest
+from runtime.keys import DerivedKeys, keyed_digest
+from runtime.undo_code import UndoCode, render_undo_code
 
 CODE_DIGITS = 8
+Purpose = Literal["verify-email", "reset-password", "change-email"]
 
 
-def verification_code(code_key: bytes, challenge_id: str) -> str:
-    """The 8 digits that prove the address of this challenge."""
-    digest = keyed_digest(code_key, b"verify-email", challenge_id.encode())
+def mailed_code(code_key: bytes, purpose: Purpose, challenge_id: str) -> str:
+    """The 8 digits that answer this challenge, and no challenge of another purpose."""
+    digest = keyed_digest(code_key, purpose.encode(), challenge_id.encode())
     return f"{int.from_bytes(digest, 'big') % 10**CODE_DIGITS:0{CODE_DIGITS}d}"
 
 
@@ -17,6 +21,25 @@ def is_code(text: str) -> bool:
     return len(text) == CODE_DIGITS and text.isascii() and text.isdigit()
 
 
-def matches_code(code_key: bytes, challenge_id: str, code: str) -> bool:
+def matches_code(code_key: bytes, purpose: Purpose, challenge_id: str, code: str) -> bool:
     """Whether `code` is the one of this challenge, in the same time whatever the answer."""
-    return hmac.compare_digest(verification_code(code_key, challenge_id).encode(), code.encode())
+    return hmac.compare_digest(mailed_code(code_key, purpose, challenge_id).encode(), code.encode())
+
+
+@dataclass(frozen=True, slots=True)
+class MailedCodes:
+    """Every code that a mail may carry."""
+
+    keys: DerivedKeys
+
+    def verification(self, challenge_id: str) -> str:
+        return mailed_code(self.keys.code_key, "verify-email", challenge_id)
+
+    def password_reset(self, challenge_id: str) -> str:
+        return mailed_code(self.keys.code_key, "reset-password", challenge_id)
+
+    def email_change(self, change_id: str) -> str:
+        return mailed_code(self.keys.code_key, "change-email", change_id)
+
+    def undo(self, account_id: str, change_id: str) -> str:
+        return render_undo_code(self.keys.undo_key, UndoCode(account_id=account_id, change_id=change_id))

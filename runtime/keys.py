@@ -18,6 +18,9 @@ class DerivedKeys:
     refresh_key: bytes = field(repr=False)
     session_key: bytes = field(repr=False)
     request_key: bytes = field(repr=False)
+    undo_key: bytes = field(repr=False)
+    channel_key: bytes = field(repr=False)
+    cursor_key: bytes = field(repr=False)
 
 
 def derive_keys(secret: bytes) -> DerivedKeys:
@@ -27,6 +30,9 @@ def derive_keys(secret: bytes) -> DerivedKeys:
         refresh_key=_derive(secret, "refresh tokens"),
         session_key=_derive(secret, "session ids"),
         request_key=_derive(secret, "idempotent requests"),
+        undo_key=_derive(secret, "undoing e-mail changes"),
+        channel_key=_derive(secret, "requests between processes"),
+        cursor_key=_derive(secret, "cursors of pages"),
     )
 
 

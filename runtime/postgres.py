@@ -28,6 +28,9 @@ _IDLE_DEDICATED_MILLISECONDS = 15_000
 """Who holds a dedicated connection uses it every few seconds; one that does not is stopped or gone."""
 _NOTICE_GONE_CLIENT_MILLISECONDS = 1_000
 """What a client that went away was doing ends so soon, and its locks with it."""
+_PREFETCHED_ROWS = 500
+_STREAM_SECONDS = 600.0
+"""Before the first row of a stream a whole table may have to be sorted."""
 
 _PASSING_CLASSES = {"08", "25", "40", "53", "55", "57", "58", "XX"}
 """SQLSTATE classes that tell of the server or of others, not of the statement."""
@@ -67,6 +70,15 @@ class Connection:
         async with self._turn:
             with _translated():
                 await self._raw.execute(sql, *values)
+
+    async def stream(self, sql: str, *values: Any) -> AsyncIterator[Row]:
+        """Rows one after the other, however many, a bounded number of them in memory. In a transaction only."""
+        async with self._turn:
+            with _translated():
+                async for row in self._raw.cursor(
+                    sql, *values, prefetch=_PREFETCHED_ROWS, timeout=_STREAM_SECONDS
+                ):
+                    yield dict(row)
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator["Connection"]:

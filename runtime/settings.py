@@ -11,7 +11,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DEVELOPMENT_MARK = "dev_"
@@ -34,6 +35,7 @@ class Settings(BaseSettings):
     kafka_bootstrap: str = "127.0.0.1:29092"
     events_topic: str = "chancery.events"
     keys_topic: str = "chancery.keys"
+    public_topic: str = "chancery.public"
     partitions: int = Field(default=8, ge=1, le=1024)
     replication_factor: int = Field(default=1, ge=1)
     postgres_dsn: SecretStr = SecretStr("postgresql://postgres@127.0.0.1:25432/postgres")
@@ -47,18 +49,30 @@ class Settings(BaseSettings):
     query_port: int = 8082
     projectors_port: int = 8084
     mailer_port: int = 8085
+    relay_port: int = 8086
     command_url: str = "http://127.0.0.1:8081"
     query_url: str = "http://127.0.0.1:8082"
+    forwarding: Literal["on", "off"] = "on"
+    internal_host: str = "127.0.0.1"
+    internal_port: int = Field(default=0, ge=0, le=65535)
+    internal_url: str = ""
+    internal_tls_certificate: str = ""
+    internal_tls_key: str = ""
+    internal_tls_authority: str = ""
     issuer: str = "http://127.0.0.1:8082"
     audience: str = "chancery"
     person_scope: str = "openid profile email"
 
     secret_key: SecretStr
-    key_encryption_key: SecretStr
+    key_encryption_key_file: str = ""
+    key_encryption_keys_before: SecretStr = SecretStr("")
+    key_encryption_key: SecretStr = Field(default=SecretStr(""), validate_default=True)
 
     signup: Literal["verify", "open"] = "verify"
     code_seconds: int = Field(default=900, ge=60)
     access_token_seconds: int = Field(default=300, ge=30, le=3600)
+    signing_algorithm: Literal["ES256", "EdDSA", "RS256"] = "ES256"
+    signing_key_lead_seconds: int = Field(default=2, ge=1, le=86_400)
     refresh_idle_seconds: int = Field(default=14 * 86_400, ge=60)
     refresh_absolute_seconds: int = Field(default=90 * 86_400, ge=60)
     refresh_grace_seconds: int = Field(default=30, ge=0, le=300)
@@ -66,20 +80,40 @@ class Settings(BaseSettings):
     limit_lock_out_seconds: int = Field(default=900, ge=1)
     limit_code_failures: int = Field(default=10, ge=1)
     limit_pending_registrations: int = Field(default=5, ge=1)
+    limit_code_mails: int = Field(default=5, ge=1)
+    email_undo_seconds: int = Field(default=7 * 86_400, ge=60)
+    close_grace_days: int = Field(default=30, ge=0)
     password_hash_threads: int = Field(default=2, ge=1)
     password_hash_queue: int = Field(default=64, ge=1)
+    stream_cache_bytes: int = Field(default=256 * 1024 * 1024, ge=1024 * 1024)
+    start_seconds: float = Field(default=30.0, ge=0)
     command_deadline_seconds: float = Field(default=2.0, gt=0)
     revocation_stale_seconds: float = Field(default=5.0, gt=0)
+    projection_lag_seconds: float = Field(default=10.0, gt=0)
 
-    @field_validator("secret_key", "key_encryption_key")
+    @field_validator("secret_key")
     @classmethod
     def _is_long_enough(cls, value: SecretStr) -> SecretStr:
         secret_bytes(value)
         return value
 
+    @field_validator("key_encryption_key")
+    @classmethod
+    def _has_wrapping_keys(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        path, before = info.data.get("key_encryption_key_file"), info.data.get("key_encryption_keys_before")
+        try:
+            keys = _wrapping_keys(value, before or SecretStr(""), path or "")
+        except OSError as error:
+            raise ValueError(f"the file of keys cannot be read: {error.strerror}") from None
+        if not keys:
+            raise PydanticCustomError("missing", "is not set")
+        for key in keys:
+            secret_bytes(key)
+        return value
+
     @model_validator(mode="after")
     def _refuses_development_secrets_in_production(self) -> Self:
-        secrets = {"SECRET_KEY": self.secret_key, "KEY_ENCRYPTION_KEY": self.key_encryption_key}
+        secrets = {"SECRET_KEY": self.secret_key, "KEY_ENCRYPTION_KEY": self.wrapping_keys[0]}
         for name, value in secrets.items():
             if self.mode == "production" and value.get_secret_value().startswith(DEVELOPMENT_MARK):
                 raise ValueError(
@@ -88,9 +122,43 @@ class Settings(BaseSettings):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _has_all_of_tls_or_nothing(self) -> Self:
+        files = (self.internal_tls_certificate, self.internal_tls_key, self.internal_tls_authority)
+        if any(files) and not all(files):
+            raise ValueError(
+                "CHANCERY_INTERNAL_TLS_CERTIFICATE, CHANCERY_INTERNAL_TLS_KEY and CHANCERY_INTERNAL_TLS_AUTHORITY "
+                "belong together: set all of them or none"
+            )
+        if self.internal_url and self.internal_url.startswith("https://") != all(files):
+            raise ValueError(
+                "CHANCERY_INTERNAL_URL is https:// if and only if CHANCERY_INTERNAL_TLS_… are set"
+            )
+        return self
+
+    @property
+    def forwards(self) -> bool:
+        """Whether calls go between command processes. In production it must be said where they are taken."""
+        return self.forwarding == "on" and (bool(self.internal_url) or self.mode == "development")
+
+    @property
+    def wrapping_keys(self) -> tuple[SecretStr, ...]:
+        """The keys that data keys are wrapped with: the current one, then those of before."""
+        return _wrapping_keys(
+            self.key_encryption_key, self.key_encryption_keys_before, self.key_encryption_key_file
+        )
+
     @property
     def code_lifetime(self) -> timedelta:
         return timedelta(seconds=self.code_seconds)
+
+
+def _wrapping_keys(current: SecretStr, before: SecretStr, path: str) -> tuple[SecretStr, ...]:
+    """From the file if one is named, a key a line, else from the variables."""
+    texts = [current.get_secret_value(), *before.get_secret_value().split(",")]
+    if path:
+        texts = Path(path).read_text().splitlines()
+    return tuple(SecretStr(text.strip()) for text in texts if text.strip())
 
 
 def secret_bytes(value: SecretStr) -> bytes:

@@ -2,9 +2,10 @@
 
 from fastapi import APIRouter, Response
 
-from command_api.schemas import Accepted, Registered, ResendBody, SignUpBody, VerifyBody, problems
+from command_api.schemas import Accepted, Registered, ResendBody, SignUpBody, VerifyBody
 from command_api.services import UseCall, UseServices
 from runtime.serving.app import StrictRoute
+from runtime.serving.problems import problems
 
 router = APIRouter(tags=["accounts"], route_class=StrictRoute)
 

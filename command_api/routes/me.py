@@ -1,10 +1,11 @@
-"""The signed-in person's own password and profile."""
+"""The signed-in person's own password, profile and account."""
 
 from fastapi import APIRouter, Response
 
-from command_api.schemas import ChangePasswordBody, ProfileBody, problems
+from command_api.schemas import ChangePasswordBody, CloseAccountBody, Closed, ProfileBody
 from command_api.services import BEARER, UseCall, UsePerson, UseServices
 from runtime.serving.app import StrictRoute
+from runtime.serving.problems import problems
 
 router = APIRouter(tags=["me"], route_class=StrictRoute)
 
@@ -35,3 +36,16 @@ async def change_profile(
 ) -> Response:
     name = body.display_name if "display_name" in body.model_fields_set else None
     return (await services.profile.change_profile(call, person, name)).response()
+
+
+@router.delete(
+    "/v1/me",
+    status_code=202,
+    responses={202: {"model": Closed}, **problems(400, 401, 403, 415, 422, 503)},
+    dependencies=[BEARER],
+    response_class=Response,
+)
+async def close_account(
+    body: CloseAccountBody, call: UseCall, person: UsePerson, services: UseServices
+) -> Response:
+    return (await services.closing.close(call, person, body.password)).response()

@@ -4,9 +4,10 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Response
 
-from command_api.schemas import SignInBody, TokenResponse, problems
+from command_api.schemas import SignInBody, TokenResponse
 from command_api.services import BEARER, UseCall, UsePerson, UseServices
 from runtime.serving.app import StrictRoute
+from runtime.serving.problems import problems
 
 router = APIRouter(tags=["sessions"], route_class=StrictRoute)
 

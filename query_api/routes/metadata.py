@@ -6,21 +6,21 @@ from fastapi import APIRouter, Response
 
 from query_api.services import UseServices
 from query_api.tokens import CannotKnowError
-from runtime.access_token import ALGORITHM
 from runtime.serving.answers import json_answer
 
 router = APIRouter(tags=["metadata"])
-_KEYS_CACHED = {"cache-control": "public, max-age=60"}
 _METADATA_CACHED = {"cache-control": "public, max-age=300"}
 _CLIENT_METHODS = ["client_secret_basic", "client_secret_post"]
 
 
 @router.get("/.well-known/jwks.json", response_class=Response)
 async def jwks(services: UseServices) -> Response:
+    """A new key is here before it signs, for longer than anybody may keep this answer."""
     if not services.key_set.keys:
         raise CannotKnowError
     keys = [{**key.public_jwk, "kid": key.kid, "alg": key.alg, "use": "sig"} for key in services.key_set.keys]
-    return json_answer(200, {"keys": keys}, _KEYS_CACHED).response()
+    seconds = int(services.key_set.lead.total_seconds())
+    return json_answer(200, {"keys": keys}, {"cache-control": f"public, max-age={seconds}"}).response()
 
 
 @router.get("/.well-known/openid-configuration", response_class=Response)
@@ -41,6 +41,6 @@ async def metadata(services: UseServices) -> Response:
         "token_endpoint_auth_methods_supported": [*_CLIENT_METHODS, "none"],
         "revocation_endpoint_auth_methods_supported": [*_CLIENT_METHODS, "none"],
         "introspection_endpoint_auth_methods_supported": _CLIENT_METHODS,
-        "id_token_signing_alg_values_supported": [ALGORITHM],
+        "id_token_signing_alg_values_supported": sorted({key.alg for key in services.key_set.keys}),
     }
     return json_answer(200, content, _METADATA_CACHED).response()

@@ -22,7 +22,7 @@ class BoundedBody:
             return
         try:
             async with asyncio.timeout(BODY_SECONDS):
-                body = await _read(receive)
+                body = await read_body(receive)
         except TimeoutError:
             answer = failure(
                 scope["path"], 408, "request-timeout", "The request body did not arrive in time."
@@ -35,10 +35,10 @@ class BoundedBody:
             title = f"The request body is larger than {MAX_BODY_BYTES} bytes."
             await _send(failure(scope["path"], 413, "body-too-large", title), scope, receive, send)
             return
-        await self._app(scope, _replay(body, receive), send)
+        await self._app(scope, replay_body(body, receive), send)
 
 
-async def _read(receive: Receive) -> bytes | None:
+async def read_body(receive: Receive) -> bytes | None:
     """The body, or as much of it as shows that it is too large; None if the client went away."""
     body = bytearray()
     while True:
@@ -50,7 +50,7 @@ async def _read(receive: Receive) -> bytes | None:
             return bytes(body)
 
 
-def _replay(body: bytes, receive: Receive) -> Receive:
+def replay_body(body: bytes, receive: Receive) -> Receive:
     pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def replay() -> Message:

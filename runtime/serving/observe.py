@@ -40,11 +40,12 @@ class Observe:
             await send(message)
 
         began = time.perf_counter()
-        with structlog.contextvars.bound_contextvars(trace_id=traceparent.split("-")[1]):
-            try:
-                await self._app(scope, receive, observed_send)
-            finally:
-                self._leave_a_line(scope, status, time.perf_counter() - began)
+        bound = structlog.contextvars.bind_contextvars(trace_id=traceparent.split("-")[1])
+        try:
+            await self._app(scope, receive, observed_send)
+        finally:
+            self._leave_a_line(scope, status, time.perf_counter() - began)
+            structlog.contextvars.reset_contextvars(**bound)
 
     def _leave_a_line(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "unknown")

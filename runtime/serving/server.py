@@ -1,11 +1,18 @@
 """Runs an application until it is told to stop, and then lets what was accepted finish."""
 
 import asyncio
+import contextlib
 import signal
+import socket
+import ssl
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from runtime.serving.forwarded import Tls
 
 DRAIN_SECONDS = 8
 MOST_CONNECTIONS = 2000
@@ -54,12 +61,68 @@ class BoundedHead(HttpToolsProtocol):
             self._head_timer = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listener:
+    """An application on a socket that is bound already, so that its port is known before anything is served."""
+
+    app: ASGIApp
+    socket: socket.socket
+    tls: Tls | None = None
+
+    @property
+    def port(self) -> int:
+        return int(self.socket.getsockname()[1])
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 means any that is free. OSError if it cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=MOST_CONNECTIONS)
+
+
 async def serve_http(app: ASGIApp, *, host: str, port: int) -> None:
     """Returns after SIGTERM or SIGINT, once open requests are answered or the drain time is over."""
+    await serve_all([Listener(app=app, socket=bind(host, port))])
+
+
+async def serve_all(listeners: Sequence[Listener]) -> None:
+    """As `serve_http`, for several that start and stop together; the first that ends takes the others along."""
+    servers = [_Server(_config(listener)) for listener in listeners]
+
+    def stop() -> None:
+        for server in servers:
+            server.force_exit = server.should_exit
+            server.should_exit = True
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # It stays installed: a signal that comes during the caller's own clean-up must not cut that short.
+        loop.add_signal_handler(number, stop)
+    serving = [
+        asyncio.create_task(server.serve(sockets=[listener.socket]))
+        for server, listener in zip(servers, listeners, strict=True)
+    ]
+    try:
+        await asyncio.wait(serving, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for server in servers:
+            server.should_exit = True
+        await asyncio.wait(serving)
+    for task in serving:
+        task.result()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, stopped by `serve_all` and not by signals of its own."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _config(listener: Listener) -> uvicorn.Config:
     config = uvicorn.Config(
-        app,
-        host=host,
-        port=port,
+        listener.app,
         http=BoundedHead,
         lifespan="off",
         log_config=None,
@@ -71,7 +134,7 @@ async def serve_http(app: ASGIApp, *, host: str, port: int) -> None:
         timeout_keep_alive=30,
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )
-    for number in (signal.SIGTERM, signal.SIGINT):
-        # uvicorn raises the signal again once it has drained; the caller's own clean-up is still to come.
-        signal.signal(number, lambda *_: None)
-    await uvicorn.Server(config).serve()
+    if listener.tls is not None:
+        config.ssl_certfile, config.ssl_keyfile = listener.tls.certificate, listener.tls.key
+        config.ssl_ca_certs, config.ssl_cert_reqs = listener.tls.authority, ssl.CERT_REQUIRED
+    return config

@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Literal
 
 import httpx
 import pytest
@@ -52,24 +53,43 @@ async def open_chancery(stack: StackInfo) -> AsyncIterator[Chancery]:
 async def second_command_process(
     chancery: Chancery, port: int, more: Mapping[str, str]
 ) -> AsyncIterator[Chancery]:
-    """Another command process on the same log, e.g. with another sign-up policy."""
-    url = f"http://{LOOPBACK}:{port}"
-    log = (chancery.home / "log" / f"command-{port}.log").open("wb")
+    """Another command process on the same log, e.g. with another sign-up policy.
+
+    It keeps to itself unless `more` says otherwise, because calls that it hands on are decided by others' settings.
+    """
+    more = {"CHANCERY_FORWARDING": "off", "CHANCERY_COMMAND_PORT": str(port), **more}
+    async with command_process(chancery, more) as (opened, process):
+        yield opened
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), 20) == 0
+
+
+@asynccontextmanager
+async def command_process(
+    chancery: Chancery, more: Mapping[str, str], name: Literal["command", "query"] = "command"
+) -> AsyncIterator[tuple[Chancery, asyncio.subprocess.Process]]:
+    """One more command (or query) process, for whatever end a test has for it; it is gone afterwards."""
+    variable = f"CHANCERY_{name.upper()}_PORT"
+    more = {variable: free_port_variables()[variable], **more}
+    url = f"http://{LOOPBACK}:{more[variable]}"
+    log = (chancery.home / "log" / f"{name}-{more[variable]}.log").open("wb")
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "cli.main",
         "serve",
-        "command",
-        env={**os.environ, **chancery.settings, "CHANCERY_COMMAND_PORT": str(port), **more},
+        name,
+        env={**os.environ, **chancery.settings, **more},
         stderr=log,
     )
     try:
         await until_ready(chancery.http, url)
-        yield replace(chancery, command_url=url)
+        opened = replace(chancery, command_url=url) if name == "command" else replace(chancery, query_url=url)
+        yield opened, process
     finally:
-        process.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(process.wait(), 20) == 0
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
         log.close()
 
 

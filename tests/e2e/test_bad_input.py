@@ -14,6 +14,12 @@ JSON_CALLS = [
     ("POST", "/v1/sessions"),
     ("PUT", "/v1/me/password"),
     ("PATCH", "/v1/me"),
+    ("DELETE", "/v1/me"),
+    ("POST", "/v1/password-resets"),
+    ("POST", "/v1/password-resets/confirm"),
+    ("POST", "/v1/me/email-changes"),
+    ("POST", "/v1/me/email-changes/confirm"),
+    ("POST", "/v1/email-changes/undo"),
 ]
 FORM_CALLS = [("command", "/oauth/token"), ("command", "/oauth/revoke"), ("query", "/oauth/introspect")]
 MALFORMED = [
@@ -74,7 +80,7 @@ async def test_json_of_another_shape_is_a_422_everywhere(
     headers = {**person.bearer, "content-type": "application/json; charset=utf-8"}
     for body in ODD:
         answer = await chancery.command(method, path, content=body, headers=headers)
-        if (path, body) == ("/v1/me", b"{}"):
+        if (method, path, body) == ("PATCH", "/v1/me", b"{}"):
             assert answer.status_code == 204
             continue
         assert (answer.status_code, problem_code(answer)) == (422, "validation-failed"), body

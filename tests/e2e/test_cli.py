@@ -38,7 +38,17 @@ async def test_the_status_has_exactly_the_documented_keys(chancery: Chancery) ->
     assert state is not None
     pids = {name: {"pid": one.pid, "ready": True} for name, one in state.processes.items()}
     assert status["processes"] == pids
-    assert set(pids) == {"kafka", "postgres", "valkey", "mail", "command", "query", "projectors", "mailer"}
+    assert set(pids) == {
+        "kafka",
+        "postgres",
+        "valkey",
+        "mail",
+        "command",
+        "query",
+        "projectors",
+        "mailer",
+        "relay",
+    }
 
 
 async def test_the_status_is_readable_too(chancery: Chancery) -> None:
@@ -47,7 +57,7 @@ async def test_the_status_is_readable_too(chancery: Chancery) -> None:
     assert code == 0
     assert rows.pop("part") == "answers"
     assert rows == dict.fromkeys(rows, "yes")
-    assert len(rows) == 8
+    assert len(rows) == 9
 
 
 async def test_the_inbox_has_one_object_per_mail_with_its_code(chancery: Chancery) -> None:
@@ -147,7 +157,7 @@ async def test_provisioning_with_another_partition_count_is_refused(chancery: Ch
     assert "has 8 partitions and CHANCERY_PARTITIONS says 3" in ended.err
 
 
-@pytest.mark.parametrize("process", ["command", "query", "projectors", "mailer"])
+@pytest.mark.parametrize("process", ["command", "query", "projectors", "mailer", "relay"])
 async def test_a_process_with_a_bad_setting_says_which_and_exits_with_usage(
     chancery: Chancery, process: str
 ) -> None:
@@ -191,7 +201,15 @@ async def test_another_key_encryption_key_stops_the_command_process(chancery: Ch
 async def test_without_kafka_the_exit_code_is_three_and_the_sentence_says_what_to_look_at(
     chancery: Chancery, arguments: tuple[str, ...]
 ) -> None:
-    assert_unreachable(await run(*arguments, settings=elsewhere(chancery, KAFKA_BOOTSTRAP=nobody_there())))
+    settings = elsewhere(chancery, KAFKA_BOOTSTRAP=nobody_there(), START_SECONDS="0")
+    assert_unreachable(await run(*arguments, settings=settings))
+
+
+async def test_the_command_process_waits_for_its_stores_and_says_so(chancery: Chancery) -> None:
+    settings = elsewhere(chancery, KAFKA_BOOTSTRAP=nobody_there(), START_SECONDS="1")
+    ended = await run("serve", "command", settings=settings)
+    assert ended.code == 3
+    assert ended.err.count("waits for its stores") >= 1
 
 
 async def test_without_postgres_provisioning_exits_with_three(chancery: Chancery) -> None:

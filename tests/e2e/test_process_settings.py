@@ -68,6 +68,13 @@ async def test_a_wrong_partition_count_refuses_to_start(chancery: Chancery) -> N
     assert "the number is fixed when the log is made" in err
 
 
+async def test_a_relay_without_its_topic_refuses_to_start(chancery: Chancery) -> None:
+    more = {"CHANCERY_PUBLIC_TOPIC": "nobody.made.this", "CHANCERY_RELAY_PORT": str(port())}
+    status, _, err = await chancery.cli("serve", "relay", more=more)
+    assert status == 1
+    assert "topic nobody.made.this does not exist; run `chancery provision`" in err
+
+
 async def test_another_key_encryption_key_refuses_to_start(chancery: Chancery) -> None:
     more = {"CHANCERY_KEY_ENCRYPTION_KEY": "A" * 43}
     status, _, err = await chancery.cli("serve", "command", more=more)

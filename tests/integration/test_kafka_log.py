@@ -1,6 +1,7 @@
 """The log on a real Kafka: the log's promises, and what a broker that dies or hangs does to them."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator
 from typing import Literal
@@ -17,6 +18,7 @@ from tests.support.tasks import eventually
 
 BetweenReads = Literal["pause", "fetch"]
 TIMEOUT_SECONDS = 1.0
+PATIENCE_SECONDS = 9.0
 
 
 @pytest.fixture
@@ -64,17 +66,41 @@ async def test_a_record_of_the_largest_size_is_stored_and_a_larger_one_is_not(lo
     assert await log.append(0, b"k", b"next") == 1
 
 
-async def test_an_offset_that_the_broker_does_not_have_halts(log: KafkaLog) -> None:
+async def test_an_offset_that_the_broker_never_has_halts(log: KafkaLog) -> None:
+    """A leader that was deposed in its sleep has not got it either, for a while."""
     await log.append(0, b"k", b"v")
+    began = time.monotonic()
     with pytest.raises(CorruptLogError, match=r"partition 0, offset 100: .*out of range"):
         await read_until(log, 100)
+    assert time.monotonic() - began > PATIENCE_SECONDS
     assert [record.value for record in await read_to_end(log, 0)] == [b"v"]
 
 
 async def read_until(log: Log, offset: int) -> None:
-    """Ask until the broker has said something, at most a few times."""
-    for _ in range(10):
-        assert not await log.read(0, offset, wait_seconds=0.5)
+    """Ask until the broker's word is believed."""
+    for _ in range(300):
+        with contextlib.suppress(UnavailableError):
+            assert not await log.read(0, offset, wait_seconds=0.5)
+        await asyncio.sleep(0.1)  # it is asked again as often as a partition's owner would
+
+
+async def test_an_end_before_what_was_read_is_believed_only_if_it_stays(log: KafkaLog) -> None:
+    await log.append(0, b"k", b"v")
+    with pytest.raises(UnavailableError, match="said to end at 1, before 2"):
+        await log.end(0, at_least=2)
+    await log.append(0, b"k", b"v")
+    assert await log.end(0, at_least=2) == 2
+    began = time.monotonic()
+    assert await eventual_end(log, at_least=3) == 2
+    assert time.monotonic() - began > PATIENCE_SECONDS
+
+
+async def eventual_end(log: Log, *, at_least: int) -> int:
+    for _ in range(300):
+        with contextlib.suppress(UnavailableError):
+            return await log.end(0, at_least=at_least)
+        await asyncio.sleep(0.1)  # it is asked again as often as a partition's owner would
+    raise AssertionError("it was never believed")
 
 
 async def test_an_append_that_is_cancelled_leaves_a_log_that_takes_the_next(log: KafkaLog) -> None:
@@ -135,7 +161,7 @@ async def test_a_broker_that_hangs_leaves_an_append_unknown_and_never_doubles_it
             await log.append(0, b"k", b"during")
         with pytest.raises(UnavailableError, match="end offsets"):
             await log.end(0)
-        assert time.monotonic() - began < 2 * TIMEOUT_SECONDS + 1
+        assert time.monotonic() - began < 2 * TIMEOUT_SECONDS + 3
     await until_it_answers(log)
     after = await log.append(0, b"k", b"after")
     values = [record.value for record in await read_to_end(log, 0)]

@@ -15,8 +15,9 @@ from eventstore.log import Log
 from projectors.mailer import Mailer, PostOffice
 from projectors.metrics import Metrics
 from runtime.clock import Clock, utc_now
-from runtime.codes import verification_code
+from runtime.codes import MailedCodes
 from runtime.health import Health
+from runtime.keys import derive_keys
 from runtime.mail import SmtpSender
 from runtime.postgres import Postgres
 from tests.support.examples import MINUTE
@@ -27,7 +28,7 @@ from tests.support.scribe import Scribe
 from tests.support.tasks import eventually, running
 from tests.support.writers import new_log
 
-CODE_KEY = b"a key for codes"
+CODES = MailedCodes(derive_keys(b"a key for codes"))
 FROM = "Chancery <no-reply@chancery.localhost>"
 
 
@@ -73,7 +74,7 @@ def new_mailer(
 ) -> Mailer:
     office = PostOffice(
         sender=SmtpSender("127.0.0.1", port, FROM),
-        code_for=lambda challenge_id: verification_code(CODE_KEY, challenge_id),
+        codes=CODES,
         clock=clock,
         retry_seconds=0.1,
     )
@@ -115,7 +116,7 @@ async def test_a_sign_up_is_mailed_its_code_once_also_across_restarts(
     async with running(new_mailer(log, keys, postgres, box.port).run()):
         await eventually(lambda: are_outcomes(postgres, ["sent", "sent"]))
     assert recipients(box) == ["ada@example.com", "bob@example.com"]
-    assert box.taken[0].code == verification_code(CODE_KEY, f"challenge-{account_id}")
+    assert box.taken[0].code == CODES.verification(f"challenge-{account_id}")
 
 
 async def test_mails_that_are_too_late_or_have_no_address_are_never_sent(
@@ -200,7 +201,7 @@ async def test_deferred_mails_outlive_the_mailer_and_end_as_the_server_says(
     async with running(new_mailer(log, keys, postgres, grey_box.port).run()):
         await eventually(lambda: are_outcomes(postgres, ["sent", "refused", "erased", "deferred", "sent"]))
     assert sorted(recipients(grey_box)) == ["grey@example.com", "text@example.com"]
-    assert grey_box.taken[-1].code == verification_code(CODE_KEY, f"challenge-{ids[0]}")
+    assert grey_box.taken[-1].code == CODES.verification(f"challenge-{ids[0]}")
 
 
 async def test_a_deferred_mail_expires(postgres: Postgres, grey_box: GreyBox) -> None:
@@ -344,3 +345,21 @@ async def has_deferred(box: GreyBox, times: int) -> bool:
 
 async def is_well(health: Health) -> bool:
     return health.failing() == {}
+
+
+async def test_a_mailer_is_ready_also_while_mail_never_ceases(postgres: Postgres, box: PostBox) -> None:
+    log, keys, health = await new_log(), KeyTopic(), Health()
+    scribe = Scribe(log, keys.keyring())
+
+    async def sign_up_for_ever() -> None:
+        while True:
+            await sign_up(scribe, "ada@example.com")
+            await asyncio.sleep(0.1)  # much less than a partition must be silent to be called idle
+
+    async def is_ready() -> bool:
+        return health.failing() == {}
+
+    mailer = new_mailer(log, keys, postgres, box.port, health)
+    async with running(sign_up_for_ever(), mailer.run()):
+        assert health.failing() != {}
+        await eventually(is_ready, within_seconds=5)

@@ -12,18 +12,20 @@ from prometheus_client import CollectorRegistry
 
 from eventstore.kafka_keys import KafkaKeyStore
 from eventstore.kafka_log import KafkaLog
+from eventstore.key_encryption import key_encryption
+from eventstore.key_index import MemoryKeyIndex
 from eventstore.keyring import Keyring
 from eventstore.provision import Topics, create_topics, write_genesis
 from localstack.inbox import inbox_file, read_mails
 from localstack.stack import StackInfo
 from projectors import app, mailer_app
-from readmodels.accounts_v1 import account_rows
+from readmodels.accounts_v3 import account_rows
 from readmodels.positions import PositionWatch
 from readmodels.revocations import Revocations, RevocationView
 from runtime.clock import utc_now
-from runtime.codes import verification_code
+from runtime.codes import MailedCodes
 from runtime.health import Health
-from runtime.kafka import open_admin
+from runtime.kafka_admin import open_admin
 from runtime.keys import derive_keys
 from runtime.postgres import Postgres
 from runtime.redis import Valkey
@@ -42,6 +44,7 @@ def settings(projector_stack: StackInfo, database_dsn: str, monkeypatch: pytest.
     own = {
         "CHANCERY_EVENTS_TOPIC": f"events-{name}",
         "CHANCERY_KEYS_TOPIC": f"keys-{name}",
+        "CHANCERY_PUBLIC_TOPIC": f"public-{name}",
         "CHANCERY_PARTITIONS": str(PARTITIONS),
         "CHANCERY_POSTGRES_DSN": database_dsn,
     }
@@ -61,6 +64,7 @@ async def live(settings: Settings) -> AsyncIterator[LiveLog]:
     topics = Topics(
         events=settings.events_topic,
         keys=settings.keys_topic,
+        public=settings.public_topic,
         partitions=PARTITIONS,
         replication_factor=1,
     )
@@ -71,7 +75,7 @@ async def live(settings: Settings) -> AsyncIterator[LiveLog]:
     await log.start()
     await store.start()
     await write_genesis(log, utc_now)
-    keyring = Keyring(store, secret_bytes(settings.key_encryption_key))
+    keyring = Keyring(store, key_encryption(settings), MemoryKeyIndex())
     yield LiveLog(scribe=Scribe(log, keyring), settings=settings)
     await log.stop()
     await store.stop()
@@ -98,7 +102,7 @@ async def test_what_is_acknowledged_is_soon_seen_and_a_revocation_soon_refused(
             session = session_of(account_id, at=datetime.now(UTC))
             position = await live.scribe.write(stream_of(account_id), registered(account_id), session)
             began = loop.time()
-            assert await watch.wait_for("accounts_v1", {position.partition: position.seq}, wait_seconds=5)
+            assert await watch.wait_for("accounts_v3", {position.partition: position.seq}, wait_seconds=5)
             seen.append(loop.time() - began)
             async with postgres.connection() as connection:
                 assert list(await account_rows(connection, [account_id])) == [account_id]
@@ -134,5 +138,5 @@ async def test_a_sign_up_in_kafka_becomes_a_mail_with_its_code(
         await eventually(has_come, within_seconds=30)
         await eventually(lambda: is_ready(health, "mailer-3"))
     (mail,) = read_mails(inbox, address)
-    code_key = derive_keys(secret_bytes(live.settings.secret_key)).code_key
-    assert mail.code == verification_code(code_key, fact.challenge_id)
+    codes = MailedCodes(derive_keys(secret_bytes(live.settings.secret_key)))
+    assert mail.code == codes.verification(fact.challenge_id)

@@ -1,7 +1,6 @@
 """PostgreSQL's read models: built once however the log is cut, by however many, whatever happens between."""
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -14,26 +13,24 @@ from events.account import EmailVerified, ProfileChanged, RegistrationDiscarded
 from events.fact import Event
 from events.signing_keys import SigningKeyCreated
 from events.streams import SIGNING_KEYS, client_stream
-from eventstore.facts import RecordedFact
 from eventstore.memory_log import MemoryLog
 from projectors.app import table_projectors
 from projectors.follower import Batch, read_log_id
 from projectors.keep_going import OutrunError
 from projectors.metrics import Metrics
-from projectors.projector import Projector
 from projectors.sessions_v1 import SessionsV1
-from projectors.tables import Tables
-from readmodels.accounts_v1 import account_by_id
-from readmodels.clients_v1 import client_by_id
+from readmodels.accounts_v3 import account_by_id
+from readmodels.clients_v2 import client_by_id
 from readmodels.positions import PositionWatch
 from readmodels.sessions_v1 import live_sessions, session_by_id
-from readmodels.signing_keys_v1 import SigningKey, all_signing_keys
+from readmodels.signing_keys_v2 import SigningKey, all_signing_keys
 from readmodels.tables import create_tables
 from runtime.health import Health
-from runtime.postgres import Connection, Postgres
+from runtime.postgres import Postgres
 from tests.support.building import build, cut, new_runner, new_tables, rest_of
 from tests.support.examples import MINUTE, NOON, refreshed
 from tests.support.memory_keys import KeyTopic
+from tests.support.mortal import KilledError, MortalConnection, MortalTables
 from tests.support.people import account_id_in, client, given_up, registered, revoked, session_of, stream_of
 from tests.support.scribe import Scribe
 from tests.support.table_dump import dump, empty
@@ -96,7 +93,7 @@ async def test_facts_become_rows_that_the_query_side_reads(postgres: Postgres) -
     assert (found.scopes, found.audiences) == (client(client_id).scopes, client(client_id).audiences)
     public = {"crv": "P-256", "kty": "EC"}
     assert await all_signing_keys(postgres) == (
-        SigningKey(kid="k1", alg="ES256", public_jwk=public, created_at=NOON),
+        SigningKey(kid="k1", alg="ES256", public_jwk=public, created_at=NOON, activates_at=NOON),
     )
 
 
@@ -115,61 +112,68 @@ async def test_two_runners_at_once_build_the_same_rows_as_one(postgres: Postgres
     async with running(new_runner(log, keys, postgres).run(), watch.run()):
         assert await watch.wait_for("sessions_v1", {1: 150}, wait_seconds=WAIT)
     assert await dump(postgres) == together
-    assert (len(together["accounts_v1"]), len(together["sessions_v1"])) == (30, 60)
+    assert (len(together["accounts_v3"]), len(together["sessions_v1"])) == (30, 60)
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """How one step of building went: so many commits at once, by whom, and whether it was killed before its end."""
+    """One step of building: so many commits at once, how often, by whom, and after how many statements it is killed."""
 
     commits: int
+    times: int
     builder: int
-    is_killed: bool
+    dies_after: int | None
 
 
-STEPS = st.lists(st.builds(Cut, st.integers(1, 7), st.integers(0, 1), st.booleans()), max_size=12)
+STEPS = st.lists(
+    st.builds(Cut, st.integers(1, 7), st.integers(1, 3), st.integers(0, 1), st.none() | st.integers(0, 20)),
+    max_size=12,
+)
 DEEDS = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 7)), min_size=1, max_size=25)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(deeds=DEEDS, steps=STEPS)
 async def test_no_batching_redelivery_or_kill_shows_in_the_rows(
     postgres: Postgres, deeds: list[tuple[int, int]], steps: list[Cut]
 ) -> None:
-    await require_same_rows(postgres, deeds, steps, Tables)
+    await require_same_rows(postgres, deeds, steps, MortalTables)
 
 
 async def test_a_checkpoint_stored_before_its_rows_would_be_found_out(postgres: Postgres) -> None:
     """The test of the test above: with the classic bug in it, it fails."""
-    steps = [Cut(commits=1, builder=0, is_killed=True)]
+    steps = [Cut(commits=1, times=1, builder=0, dies_after=2)]
     with pytest.raises(AssertionError):
         await require_same_rows(postgres, [(0, 4)], steps, CheckpointFirst)
 
 
-class CheckpointFirst(Tables):
+class CheckpointFirst(MortalTables):
     async def apply(self, partition: int, batch: Batch) -> None:
         before = self._known[partition]
         await super().apply(partition, Batch(commits=(), head=batch.head))
         async with self._postgres.transaction() as tx:
             self._known[partition] = before
             for projector in self._projectors:
-                await self._project(tx, projector, partition, batch)
+                facts = [one.fact for one in self._facts_for(projector, partition, batch)]
+                if facts:
+                    await projector.apply(MortalConnection(tx, self), facts)
 
 
 async def require_same_rows(
-    postgres: Postgres, deeds: list[tuple[int, int]], steps: list[Cut], builder: type[Tables]
+    postgres: Postgres, deeds: list[tuple[int, int]], steps: list[Cut], builder: type[MortalTables]
 ) -> None:
     log, keys = await new_log(), KeyTopic()
     scribe = Scribe(log, keys.keyring())
     people = [account_id_in(0) for _ in range(3)]
-    for person, deed in deeds:
-        await scribe.write(stream_of(people[person]), deeds_of(people[person])[deed], at=NOON)
+    for number, (person, deed) in enumerate(deeds):
+        at = NOON + number * timedelta(days=5)
+        await scribe.write(stream_of(people[person]), *deeds_of(people[person])[deed:][:2], at=at)
     await empty(postgres)
     await build(log, keys, new_tables(postgres), [])
     expected = await dump(postgres)
     await empty(postgres)
     metrics = Metrics(CollectorRegistry())
-    builders = [builder(postgres, mortal_projectors(), metrics) for _ in range(2)]
+    builders = [builder(postgres, table_projectors(), metrics) for _ in range(2)]
     await build_in_steps(log, keys, builders, steps)
     await build(log, keys, new_tables(postgres), [])
     assert await dump(postgres) == expected
@@ -189,7 +193,9 @@ def deeds_of(account_id: str) -> list[Event]:
     ]
 
 
-async def build_in_steps(log: MemoryLog, keys: KeyTopic, builders: list[Tables], steps: list[Cut]) -> None:
+async def build_in_steps(
+    log: MemoryLog, keys: KeyTopic, builders: list[MortalTables], steps: list[Cut]
+) -> None:
     """Two builders take turns from what each of them last knew, so that one is often behind the other."""
     waiting: dict[int, list[Batch]] = {}
     for step in steps:
@@ -198,42 +204,15 @@ async def build_in_steps(log: MemoryLog, keys: KeyTopic, builders: list[Tables],
             head = await tables.open(0, await read_log_id(log, 0))
             waiting[step.builder] = await rest_of(log, keys, head, tables)
         batches = cut(waiting[step.builder][: step.commits], [])
-        DYING.is_on = step.is_killed
+        tables.statements_left = step.dies_after
         try:
-            for batch in batches:
+            for batch in batches * step.times:
                 await tables.apply(0, batch)
         except (OutrunError, KilledError):
             waiting[step.builder] = []
         else:
             waiting[step.builder] = waiting[step.builder][step.commits :]
-        DYING.is_on = False
-
-
-class KilledError(Exception):
-    """Stands for a kill between two statements: the transaction is never committed."""
-
-
-class _Dying:
-    is_on = False
-
-
-DYING = _Dying()
-
-
-def mortal_projectors() -> list[Projector]:
-    """The projectors, and one that dies in the middle of a transaction when others have written."""
-    return [*table_projectors(), Mortal()]
-
-
-class Mortal(SessionsV1):
-    """Writes nothing of its own."""
-
-    name = "mortal_v1"
-
-    async def apply(self, tx: Connection, facts: Sequence[RecordedFact]) -> None:
-        if DYING.is_on:
-            raise KilledError
-        await super().apply(tx, facts[:0])
+        tables.statements_left = None
 
 
 async def test_a_new_read_model_is_built_beside_those_that_are_ahead(postgres: Postgres) -> None:
@@ -245,7 +224,7 @@ async def test_a_new_read_model_is_built_beside_those_that_are_ahead(postgres: P
     await scribe.write(stream_of(account_id), revoked(session_of(account_id)))
     await build(log, keys, new_tables(postgres), [1])
     rows = await dump(postgres)
-    assert (len(rows["accounts_v1"]), len(rows["sessions_v1"])) == (1, 1)
+    assert (len(rows["accounts_v3"]), len(rows["sessions_v1"])) == (1, 1)
     ended = await session_by_id(postgres, session_of(account_id).session_id)
     assert ended is not None
     assert ended.ended_cause == "sign-out"
@@ -256,7 +235,7 @@ async def test_tables_that_vanish_are_built_again(postgres: Postgres) -> None:
     await small_history(Scribe(log, keys.keyring()))
     watch = PositionWatch(postgres)
     async with running(new_runner(log, keys, postgres).run(), watch.run()):
-        assert await watch.wait_for("accounts_v1", {1: 5}, wait_seconds=WAIT)
+        assert await watch.wait_for("accounts_v3", {1: 5}, wait_seconds=WAIT)
         before = await dump(postgres)
         await postgres.execute("drop schema chancery cascade")
 
@@ -293,31 +272,36 @@ async def test_a_fact_that_the_tables_refuse_halts_after_all_before_it(postgres:
     health = Health()
     async with running(new_runner(log, keys, postgres, health).run()):
         await eventually(lambda: says(health, "tables-0", "halted"))
-        await eventually(lambda: has_rows(postgres, "accounts_v1", 2))
+        await eventually(lambda: has_rows(postgres, "accounts_v3", 2))
         await eventually(lambda: only_fails(health, "tables-0"))
 
 
-async def test_a_backend_that_dies_is_replaced_and_nothing_is_lost(postgres: Postgres) -> None:
+async def test_a_backend_that_dies_is_replaced_and_nothing_is_lost(
+    postgres: Postgres, database_dsn: str
+) -> None:
     log, keys = await new_log(2), KeyTopic()
     scribe = Scribe(log, keys.keyring())
-    watch = PositionWatch(postgres)
-    async with running(new_runner(log, keys, postgres).run(), watch.run()):
-        for number in range(1, 6):
-            account_id = account_id_in(1)
-            position = await scribe.write(stream_of(account_id), registered(account_id))
-            await postgres.execute(
-                "select pg_terminate_backend(pid) from pg_stat_activity"
-                " where datname = current_database() and pid <> pg_backend_pid()"
-            )
-            assert await watch.wait_for("accounts_v1", {1: position.seq}, wait_seconds=WAIT), number
-    assert await has_rows(postgres, "accounts_v1", 5)
+    watch, killer = PositionWatch(postgres), await Postgres.open(database_dsn, max_connections=1)
+    try:
+        async with running(new_runner(log, keys, postgres).run(), watch.run()):
+            for number in range(1, 6):
+                account_id = account_id_in(1)
+                position = await scribe.write(stream_of(account_id), registered(account_id))
+                await killer.execute(
+                    "select pg_terminate_backend(pid) from pg_stat_activity"
+                    " where datname = current_database() and pid <> pg_backend_pid()"
+                )
+                assert await watch.wait_for("accounts_v3", {1: position.seq}, wait_seconds=WAIT), number
+        assert await has_rows(killer, "accounts_v3", 5)
+    finally:
+        await killer.close()
 
 
 async def test_a_position_that_is_not_reached_is_waited_for_no_longer_than_asked(postgres: Postgres) -> None:
     watch = PositionWatch(postgres)
     async with running(watch.run()):
         began = asyncio.get_running_loop().time()
-        assert not await watch.wait_for("accounts_v1", {0: 1}, wait_seconds=0.2)
+        assert not await watch.wait_for("accounts_v3", {0: 1}, wait_seconds=0.2)
         assert 0.2 <= asyncio.get_running_loop().time() - began < 1
 
 

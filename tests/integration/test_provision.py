@@ -8,10 +8,17 @@ import pytest
 from eventstore.commit import Genesis, encode
 from eventstore.errors import UnsafeTopicError
 from eventstore.kafka_log import KafkaLog
-from eventstore.provision import Topics, create_topics, verify_topics, write_genesis
+from eventstore.provision import (
+    Topics,
+    create_topics,
+    verify_public_topic,
+    verify_topics,
+    write_genesis,
+)
 from localstack.stack import StackInfo
 from runtime.clock import utc_now
-from runtime.kafka import KafkaUnavailableError, open_admin
+from runtime.kafka import KafkaUnavailableError
+from runtime.kafka_admin import open_admin
 from tests.conformance.log_suite import read_to_end
 from tests.support.broker import Broker, nobody_there, opened, topic_names
 from tests.support.chains import AT, LOG_ID
@@ -103,6 +110,37 @@ async def test_abuse_l6_keys_that_could_be_dropped_are_refused(broker: Broker, t
     assert await refusal(broker, topics) == (
         f"topic {topics.keys} has cleanup.policy=delete, which can lose history; set it to compact"
     )
+
+
+async def public_refusal(broker: Broker, topics: Topics) -> str:
+    async with open_admin(broker.bootstrap) as admin:
+        with pytest.raises(UnsafeTopicError) as refused:
+            await verify_public_topic(admin, topics)
+    return str(refused.value)
+
+
+async def test_the_public_topic_may_forget_what_is_old_and_nothing_in_between(
+    broker: Broker, topics: Topics
+) -> None:
+    await broker.change(topics.public, {**SAFE, "retention.ms": "604800000"})
+    async with open_admin(broker.bootstrap) as admin:
+        await verify_public_topic(admin, topics)
+    await broker.change(topics.public, {**SAFE, "cleanup.policy": "compact"})
+    assert await public_refusal(broker, topics) == (
+        f"topic {topics.public} has cleanup.policy=compact, which can lose history; set it to delete"
+    )
+
+
+async def test_a_public_topic_that_is_missing_or_of_another_size_is_refused(
+    broker: Broker, topics: Topics
+) -> None:
+    missing = replace(topics, public=topic_names().public)
+    sentence = f"topic {missing.public} does not exist; run `chancery provision`"
+    assert await public_refusal(broker, missing) == sentence
+    assert f"topic {topics.public} has 2 partitions" in await public_refusal(
+        broker, replace(topics, partitions=3)
+    )
+    await verified(broker, missing)
 
 
 async def test_a_topic_that_cannot_be_made_says_why(broker: Broker) -> None:

@@ -22,12 +22,25 @@ from domain.account_commands import (
 )
 from domain.account_state import INITIAL, Account, Active
 from domain.aggregate import AnyAggregate
-from domain.refusals import ClientExists, EmailTaken, IdempotencyKeyReused, InvalidGrant, Refusal
+from domain.refusals import (
+    ClientExists,
+    EmailTaken,
+    IdempotencyKeyReused,
+    InvalidGrant,
+    Refusal,
+    UnknownClient,
+)
 from domain.session import is_live
 from events.account import AccountLocked, SessionRefreshed, SessionRevoked, SessionStarted, SignInFailed
-from events.client import ClientRegistered, ClientTokenRevoked
+from events.client import ClientTokenRevoked
 from events.fact import Event
-from events.identifier import IdentifierClaimed, IdentifierReserved, ReservationDropped
+from events.identifier import (
+    IdentifierClaimed,
+    IdentifierClaimedByChange,
+    IdentifierReleased,
+    IdentifierReserved,
+    ReservationDropped,
+)
 from events.signing_keys import SigningKeyCreated
 from tests.support.arbitrary import MOMENTS, NAMES, SMALL, values
 from tests.support.examples import MINUTE, NOON, REGISTER, sign_in
@@ -59,14 +72,13 @@ class Story:
 
 @settings(max_examples=200)
 @given(commands=st.lists(values(identifier.Command, {**SMALL, int: st.integers(1, 4)}), max_size=25))
-def test_an_address_has_at_most_one_holder_for_ever_and_only_one_that_asked_for_it(
-    commands: list[Any],
-) -> None:
-    story, holder, waiting = Story(identifier.AGGREGATE), None, set[str]()
+def test_an_address_has_at_most_one_holder_as_long_as_a_claim_stands(commands: list[Any]) -> None:
+    story, holder, claims, waiting = Story(identifier.AGGREGATE), None, set[str](), set[str]()
     for command in commands:
         outcome = story.tell(command)
         is_late = holder is not None and isinstance(command, identifier.Reserve | identifier.Claim)
-        assert isinstance(outcome, EmailTaken) == is_late
+        is_others = isinstance(command, identifier.ClaimByChange) and holder not in (None, command.account_id)
+        assert isinstance(outcome, EmailTaken) == (is_late or is_others)
         for fact in () if isinstance(outcome, Refusal) else outcome:
             match fact:
                 case IdentifierReserved():
@@ -77,10 +89,19 @@ def test_an_address_has_at_most_one_holder_for_ever_and_only_one_that_asked_for_
                     claiming = {command.account_id} if isinstance(command, identifier.Claim) else waiting
                     assert fact.account_id in {*claiming, holder}
                     assert holder in (None, fact.account_id)
-                    holder = fact.account_id
+                    holder, claims = fact.account_id, claims or {fact.account_id}
+                case IdentifierClaimedByChange():
+                    assert holder in (None, fact.account_id)
+                    holder, claims = fact.account_id, {*claims, fact.change_id}
+                case IdentifierReleased():
+                    assert (holder, fact.claim_id in claims) == (fact.account_id, True)
+                    claims.remove(fact.claim_id)
+                    holder = holder if claims else None
         ids = [reservation.account_id for reservation in story.state.waiting]
-        assert story.state.holder == holder
+        assert (story.state.holder, set(story.state.claims)) == (holder, claims)
+        assert len(story.state.claims) == len(claims)
         assert len(ids) == len(set(ids))
+        waiting = set(ids)
         if isinstance(outcome, tuple) and isinstance(command, identifier.Reserve):
             assert len(ids) <= command.limit
         if holder is not None:
@@ -233,22 +254,31 @@ def answered(outcome: tuple[Event, ...] | Refusal) -> tuple[Event, ...]:
 
 @settings(max_examples=200)
 @given(commands=st.lists(values(client.Command), max_size=20))
-def test_a_client_is_registered_once_and_gives_up_a_token_once(commands: list[Any]) -> None:
-    story = Story(client.AGGREGATE)
+def test_a_client_lives_once_and_gives_up_a_token_once(commands: list[Any]) -> None:
+    story, secrets, is_deleted = Story(client.AGGREGATE), list[str](), False
     for command in commands:
         outcome = story.tell(command)
-        registered = [fact for fact in story.facts if isinstance(fact, ClientRegistered)]
-        assert len(registered) <= 1
-        if isinstance(command, client.RegisterClient):
-            assert isinstance(outcome, ClientExists) or registered[0].registered_at == command.at
+        was_known = bool(secrets) or is_deleted
+        match command:
+            case client.RegisterClient():
+                assert isinstance(outcome, ClientExists) == was_known
+                secrets = secrets if was_known else [command.secret_digest]
+            case client.AddClientSecret():
+                assert isinstance(outcome, UnknownClient) == (not secrets)
+                secrets = [*secrets, command.secret_digest][-2:] if secrets else []
+            case client.DeleteClient():
+                assert isinstance(outcome, UnknownClient) == (not was_known)
+                is_deleted, secrets = was_known, []
+        assert list(getattr(story.state, "secret_digests", ())) == secrets
+        assert isinstance(story.state, client.Deleted) == is_deleted
         given_up = [fact.jti for fact in story.facts if isinstance(fact, ClientTokenRevoked)]
         assert len(given_up) == len(set(given_up))
-        assert set(given_up) == set(getattr(story.state, "revoked", ()))
+        assert is_deleted or set(given_up) == set(getattr(story.state, "revoked", ()))
 
 
 @settings(max_examples=100)
 @given(commands=st.lists(values(signing_keys.CreateFirstKey), max_size=6), erased=st.sets(st.integers(0, 5)))
-def test_there_is_at_most_one_signing_key_that_can_sign(commands: list[Any], erased: set[int]) -> None:
+def test_there_is_at_most_one_first_key_that_can_sign(commands: list[Any], erased: set[int]) -> None:
     story = Story(signing_keys.AGGREGATE)
     for number, command in enumerate(commands):
         story.tell(command)
@@ -259,6 +289,36 @@ def test_there_is_at_most_one_signing_key_that_can_sign(commands: list[Any], era
             story.state = signing_keys.INITIAL
             for fact in story.facts:
                 story.state = story.aggregate.evolve(story.state, fact)
+
+
+def rotation(kid: str, at: datetime, lead: timedelta, lifetime: timedelta) -> signing_keys.RotateKey:
+    return signing_keys.RotateKey(
+        kid=kid, alg="EdDSA", public_jwk=(), private_pem="p", lead=lead, token_lifetime=lifetime, at=at
+    )
+
+
+@settings(max_examples=200)
+@given(
+    pauses=st.lists(st.tuples(PAUSES, st.booleans()), min_size=1, max_size=12),
+    lead=st.sampled_from([timedelta(seconds=1), MINUTE]),
+)
+def test_whatever_signs_verifies_until_its_last_token_has_expired(
+    pauses: list[tuple[timedelta, bool]], lead: timedelta
+) -> None:
+    story, at, lifetime = Story(signing_keys.AGGREGATE), NOON, 5 * MINUTE
+    story.tell(signing_keys.CreateFirstKey(kid="k0", alg="ES256", public_jwk=(), private_pem="p", at=at))
+    signed: list[tuple[datetime, str]] = []
+    for number, (pause, is_rotated) in enumerate(pauses, start=1):
+        at += pause
+        if is_rotated:
+            story.tell(rotation(f"k{number}", at, lead, lifetime))
+        story.tell(signing_keys.RetireKeys(at=at))
+        signer = signing_keys.signing(story.state, at)
+        assert signer is not None
+        signed.append((at, signer.kid))
+        good = {one.kid for one in signing_keys.verifying(story.state, at)}
+        assert {kid for then, kid in signed if at < then + lifetime} <= good
+        assert {one.kid for one in story.state.keys if one.private_pem is not None} == good
 
 
 @settings(max_examples=150)

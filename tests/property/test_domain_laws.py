@@ -8,11 +8,12 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from domain import account_commands, client, idempotency, identifier, signing_keys
+from command_api.email_address import EmailAddress
+from domain import account_commands, client, errands, idempotency, identifier, signing_keys
 from domain.account_state import Absent
 from domain.aggregates import AGGREGATES
 from domain.refusals import InvalidEmail, Refusal
-from domain.values import EmailAddress, normalise_password, parse_display_name, parse_password, parse_scope
+from domain.values import normalise_password, parse_display_name, parse_password, parse_scope
 from events.codec import CATALOGUE, WireEvent, decode, encode
 from events.fact import Event
 from tests.support.arbitrary import SMALL, facts, values
@@ -20,6 +21,7 @@ from tests.support.arbitrary import SMALL, facts, values
 COMMANDS: dict[str, Any] = {
     "account": account_commands.Command,
     "identifier": identifier.Command,
+    "errands": errands.Command,
     "client": client.Command,
     "signing-keys": signing_keys.CreateFirstKey,
     "request": idempotency.Command,

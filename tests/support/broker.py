@@ -15,7 +15,8 @@ from eventstore.provision import Topics, create_topics
 from localstack.ports import LOOPBACK, free_port_variables
 from localstack.probes import kafka_answers
 from localstack.stack import running_stack
-from runtime.kafka import KafkaUnavailableError, KafkaWriter, open_admin
+from runtime.kafka import KafkaUnavailableError, KafkaWriter
+from runtime.kafka_admin import open_admin
 from tests.support.tasks import eventually
 
 HEAL_SECONDS = 40.0
@@ -28,7 +29,13 @@ def nobody_there() -> str:
 
 def topic_names(partitions: int = 2) -> Topics:
     name = uuid.uuid4().hex[:12]
-    return Topics(events=f"events-{name}", keys=f"keys-{name}", partitions=partitions, replication_factor=1)
+    return Topics(
+        events=f"events-{name}",
+        keys=f"keys-{name}",
+        public=f"public-{name}",
+        partitions=partitions,
+        replication_factor=1,
+    )
 
 
 class Broker:

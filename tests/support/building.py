@@ -43,5 +43,5 @@ def cut(singles: list[Batch], sizes: list[int]) -> list[Batch]:
     while singles:
         size = sizes.pop(0) if sizes else len(singles)
         part, singles = singles[:size], singles[size:]
-        batches.append(Batch(commits=tuple(b.commits[0] for b in part), head=part[-1].head))
+        batches.append(Batch(commits=tuple(commit for b in part for commit in b.commits), head=part[-1].head))
     return batches

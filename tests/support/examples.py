@@ -4,6 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 from domain.account_commands import LockOut, NewSession, Origin, Register, SignIn
 from events.account import AccountRegistered, EmailVerified, SessionRefreshed, SessionStarted
+from events.fact import Event
+from eventstore.commit import Actor, Position
+from eventstore.facts import RecordedFact
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -37,6 +40,20 @@ REGISTERED = AccountRegistered(
 VERIFIED = EmailVerified(challenge_id="challenge-1")
 
 
+def recorded(event: Event, stream: str = "account-acc") -> RecordedFact:
+    """The only fact of commit 0:1, at noon."""
+    return RecordedFact(
+        stream=stream,
+        version=1,
+        event=event,
+        at=NOON,
+        position=Position(partition=0, seq=1),
+        number=0,
+        actor=Actor(kind="system"),
+        trace="",
+    )
+
+
 def started(session_id: str = "s1", at: datetime = NOON) -> SessionStarted:
     return SessionStarted(
         session_id=session_id,
@@ -63,5 +80,10 @@ def sign_in(session_id: str = "s1", at: datetime = NOON, *, is_password_right: b
         session_id=session_id, client_id="chancery", scope="openid", idle=IDLE, absolute=ABSOLUTE
     )
     return SignIn(
-        is_password_right=is_password_right, session=session, origin=ORIGIN, lock_out=LOCK_OUT, at=at
+        identifier=REGISTER.identifier,
+        is_password_right=is_password_right,
+        session=session,
+        origin=ORIGIN,
+        lock_out=LOCK_OUT,
+        at=at,
     )

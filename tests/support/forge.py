@@ -8,8 +8,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
-from runtime.access_token import Claims, VerificationKey, new_signing_key, verification_key
+from runtime.access_token import Claims
 from runtime.encoding import base64url
+from runtime.signing import VerificationKey, new_signing_key, verification_key
 from tests.support.examples import NOON
 
 ISSUER = "https://id.example.com"
@@ -68,7 +69,7 @@ class Mint:
 
     @classmethod
     def new(cls) -> "Mint":
-        pem, members = new_signing_key()
+        pem, members = new_signing_key("ES256")
         return cls(pem, verification_key(KID, "ES256", dict(members)), dict(members))
 
     @property

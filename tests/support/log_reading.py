@@ -1,9 +1,20 @@
-"""Reads the real log from its beginning, with a reader of its own."""
+"""Reads the real log from its beginning, with a reader of its own, and asks others how far they read it."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from eventstore.chain import ChainReader, Counted
 from eventstore.kafka_log import KafkaLog
+from runtime.postgres import Postgres, PostgresUnavailableError
+from tests.support.judge import Head
+from tests.support.tasks import eventually
+
+UNSEEN_SECONDS = 30.0
+HEADS = """
+select 'write model' as reader, partition, seq, hash from write_model.checkpoints
+union all select projector, partition, seq, hash from chancery.checkpoints
+union all select 'mailer', partition, seq, hash from chancery_mailer.checkpoints
+"""
 
 
 async def read_log(settings: Mapping[str, str]) -> dict[str, Counted]:
@@ -24,3 +35,29 @@ async def read_log(settings: Mapping[str, str]) -> dict[str, Counted]:
         return counted
     finally:
         await log.stop()
+
+
+async def settled_heads(settings: Mapping[str, str], log: Mapping[str, Counted]) -> Sequence[Head]:
+    """Where every stored reader of the log stands, once each of them has seen all that counts in `log`.
+
+    TimeoutError if that takes longer than FAULTS allows.
+    """
+    ends: Counter[int] = Counter()
+    for counted in log.values():
+        ends[counted.position.partition] = max(ends[counted.position.partition], counted.position.seq)
+    heads: list[Head] = []
+
+    async def has_seen_all() -> bool:
+        try:
+            rows = await postgres.fetch(HEADS)
+        except PostgresUnavailableError:
+            return False
+        heads[:] = [Head(**row) for row in rows]
+        return all(head.seq >= ends[head.partition] for head in heads)
+
+    postgres = await Postgres.open(settings["CHANCERY_POSTGRES_DSN"], max_connections=1)
+    try:
+        await eventually(has_seen_all, within_seconds=UNSEEN_SECONDS)
+    finally:
+        await postgres.close()
+    return heads

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from events.account import SessionRevoked
 from events.fact import Event
 from eventstore.chain import Head
+from eventstore.errors import UnavailableError
 from projectors.follower import Batch
 from projectors.keep_going import OutrunError
 
@@ -19,6 +20,7 @@ class MemorySink:
         self.applied: list[Event] = []
         self.fresh: dict[int, datetime] = {}
         self._known: dict[int, Head] = {}
+        self.refuses = False
 
     async def open(self, partition: int, log_id: str) -> Head:
         assert log_id
@@ -27,8 +29,14 @@ class MemorySink:
 
     async def apply(self, partition: int, batch: Batch) -> None:
         await self.confirm(partition)
+        if self.refuses:
+            raise UnavailableError("the sink takes nothing now")
         self.applied.extend(fact.event for commit in batch.commits for fact in commit.facts)
         self.stored[partition] = self._known[partition] = batch.head
+
+    async def set_aside(self, partition: int, batch: Batch) -> None:
+        """It parks nothing."""
+        await self.apply(partition, batch)
 
     async def confirm(self, partition: int) -> None:
         if self.stored.get(partition, Head()) != self._known[partition]:

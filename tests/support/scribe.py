@@ -8,9 +8,9 @@ from events.fact import Event
 from events.streams import partition_of
 from eventstore.chain import Head
 from eventstore.commit import Actor, Commit, Position, encode, hash_record
-from eventstore.facts import seal_events
 from eventstore.keyring import Keyring
 from eventstore.log import Log
+from tests.support.memory_keys import sealed_events
 
 
 class Scribe:
@@ -43,7 +43,7 @@ class Scribe:
             at=moment,
             actor=Actor(kind="system"),
             trace="",
-            events=await seal_events(self._keyring, numbered, moment),
+            events=await sealed_events(self._keyring, numbered, moment),
         )
         return await self.append(partition, facts[0][0].encode(), encode(commit))
 

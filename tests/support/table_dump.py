@@ -1,21 +1,29 @@
-"""Every read model, row by row, in an order that does not depend on how it was built."""
+"""Every read model, row by row, in its canonical form."""
 
-from readmodels.tables import create_tables
+from readmodels.dump import canonical_rows
+from readmodels.tables import READ_MODELS, create_tables
 from runtime.postgres import Postgres
 
-READ_MODELS = ("accounts_v1", "sessions_v1", "clients_v1", "signing_keys_v1", "revoked_tokens_v1")
+_DROP_MONTHS = """
+do $$
+declare month text;
+begin
+    for month in select inhrelid::regclass::text from pg_inherits where inhparent = 'chancery.audit_v1'::regclass
+    loop
+        execute 'drop table ' || month;
+    end loop;
+end $$
+"""
 
 
 async def dump(postgres: Postgres) -> dict[str, list[str]]:
-    rows = {}
-    for name in READ_MODELS:
-        found = await postgres.fetch(f"select t::text as row from chancery.{name} t order by t::text")
-        rows[name] = [row["row"] for row in found]
-    return rows
+    async with postgres.transaction() as tx:
+        return {name: [row async for row in canonical_rows(tx, name)] for name in READ_MODELS}
 
 
 async def empty(postgres: Postgres) -> None:
-    """Tables as they are before the first fact."""
+    """Tables as they are before the first fact: without the audit's months too."""
     await create_tables(postgres)
     names = ", ".join(f"chancery.{name}" for name in ("checkpoints", *READ_MODELS))
     await postgres.execute(f"truncate {names}")
+    await postgres.execute(_DROP_MONTHS)

@@ -9,7 +9,9 @@ from eventstore.chain import ChainReader, Counted
 from eventstore.commit import Actor
 from eventstore.memory_log import MemoryLog
 from eventstore.provision import write_genesis
-from eventstore.writer import Origin, Writer
+from eventstore.snapshots import MemorySnapshots, Snapshots
+from eventstore.writer import Limits, Origin, Stores, Writer
+from runtime.clock import Clock
 from tests.support.memory_keys import KeyTopic
 
 SYSTEM = Origin(actor=Actor(kind="system", id="test"))
@@ -28,17 +30,19 @@ async def new_log(partitions: int = 1) -> MemoryLog:
     return log
 
 
-def new_writer(
-    log: MemoryLog, keys: KeyTopic, *, deadline_seconds: float = 5, max_waiting: int = 256
+def new_writer(  # noqa: PLR0913  # each test names the few that it is about
+    log: MemoryLog,
+    keys: KeyTopic,
+    *,
+    snapshots: Snapshots | None = None,
+    clock: Clock = now,
+    deadline_seconds: float = 5,
+    max_open: int = 256,
+    cache_bytes: int = 1 << 24,
 ) -> Writer:
-    return Writer(
-        log,
-        keys.keyring(),
-        AGGREGATES,
-        clock=now,
-        deadline_seconds=deadline_seconds,
-        max_waiting=max_waiting,
-    )
+    stores = Stores(log=log, keyring=keys.keyring(), snapshots=snapshots or MemorySnapshots())
+    limits = Limits(deadline_seconds=deadline_seconds, max_open=max_open, cache_bytes=cache_bytes)
+    return Writer(stores, AGGREGATES, clock, limits)
 
 
 async def counted_commits(log: MemoryLog, partition: int = 0) -> list[Counted]:

@@ -109,8 +109,11 @@ def test_a_verified_account_cannot_be_discarded() -> None:
 
 def test_signing_up_again_tells_the_owner() -> None:
     told = SignUpRepeated(notice_id="n1", email="Ada@example.com")
-    account(REGISTERED, VERIFIED).when(RepeatSignUp(notice_id="n1")).then(told)
-    account().when(RepeatSignUp(notice_id="n1")).then(SignUpRepeated(notice_id="n1", email=None))
+    repeat = RepeatSignUp(notice_id="n1", identifier="identifier-ada")
+    account(REGISTERED, VERIFIED).when(repeat).then(told)
+    nobody = SignUpRepeated(notice_id="n1", email=None)
+    account().when(repeat).then(nobody)
+    account(REGISTERED, VERIFIED).when(replace(repeat, identifier="identifier-eve")).then(nobody)
 
 
 def test_the_right_password_starts_a_session() -> None:

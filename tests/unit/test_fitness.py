@@ -15,7 +15,7 @@ from events.codec import CATALOGUE
 ROOT = Path(__file__).parent.parent.parent
 PACKAGES = (
     "cli", "command_api", "domain", "events", "eventstore", "localstack", "projectors", "query_api",
-    "readmodels", "runtime", "tests",
+    "readmodels", "replay", "runtime", "tests",
 )  # fmt: skip
 MOST_LINES_OF_A_FILE = 400
 MOST_LINES_OF_A_FUNCTION = 50

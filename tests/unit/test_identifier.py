@@ -2,16 +2,32 @@
 
 from dataclasses import replace
 
-from domain.identifier import AGGREGATE, Claim, FailUnknownSignIn, PresentCode, RenewChallenges, Reserve
+from domain.identifier import (
+    AGGREGATE,
+    Claim,
+    ClaimByChange,
+    FailUnknownSignIn,
+    Identifier,
+    IgnoreUnknownReset,
+    PresentCode,
+    RejectUnknownReset,
+    Release,
+    RenewChallenges,
+    Reserve,
+)
 from domain.refusals import EmailTaken
 from events.account import EmailVerified
 from events.identifier import (
     ChallengeRenewed,
     CodeRejected,
     IdentifierClaimed,
+    IdentifierClaimedByChange,
+    IdentifierReleased,
     IdentifierReserved,
     ResendIgnored,
     ReservationDropped,
+    UnknownResetIgnored,
+    UnknownResetRejected,
     UnknownSignInFailed,
 )
 from tests.support.examples import MINUTE, NOON
@@ -105,6 +121,45 @@ def test_a_new_code_where_none_is_pending_is_still_a_fact() -> None:
 
 def test_a_sign_in_for_nobody_is_a_fact() -> None:
     given(AGGREGATE).when(FailUnknownSignIn()).then(UnknownSignInFailed(cause="unknown"))
+
+
+BY_CHANGE = IdentifierClaimedByChange(account_id="b", change_id="e1")
+
+
+def test_a_change_claims_a_free_address_and_drops_whoever_waited() -> None:
+    claim = ClaimByChange(account_id="b", change_id="e1")
+    given(AGGREGATE, reserved("a")).when(claim).then(BY_CHANGE, ReservationDropped(account_id="a"))
+    given(AGGREGATE, BY_CHANGE).when(claim).then_nothing()
+    given(AGGREGATE, CLAIMED_BY_A).when(claim).then_refused(EmailTaken)
+    given(AGGREGATE, BY_CHANGE).when(reserve("a")).then_refused(EmailTaken)
+
+
+def test_an_address_is_free_once_the_last_claim_of_its_holder_is_given_back() -> None:
+    again = IdentifierClaimedByChange(account_id="a", change_id="e2")
+    first = IdentifierReleased(account_id="a", claim_id="a")
+    second = IdentifierReleased(account_id="a", claim_id="e2")
+    held = given(AGGREGATE, CLAIMED_BY_A, again)
+    held.when(Release(account_id="a", claim_id="a")).then(first)
+    assert given(AGGREGATE, CLAIMED_BY_A, again, first).state == Identifier(holder="a", claims=("e2",))
+    assert given(AGGREGATE, CLAIMED_BY_A, again, first, second).state == AGGREGATE.initial
+
+
+def test_a_claim_that_is_not_here_or_another_accounts_cannot_be_given_back() -> None:
+    held = given(AGGREGATE, CLAIMED_BY_A)
+    held.when(Release(account_id="a", claim_id="e9")).then_nothing()
+    held.when(Release(account_id="b", claim_id="a")).then_nothing()
+    assert AGGREGATE.evolve(held.state, IdentifierReleased(account_id="b", claim_id="a")) == held.state
+
+
+def test_what_waited_for_its_proof_ends_with_the_last_claim() -> None:
+    unproven = given(AGGREGATE, IdentifierClaimed(account_id="b"), RENEWED_B)
+    released = AGGREGATE.evolve(unproven.state, IdentifierReleased(account_id="b", claim_id="b"))
+    assert released == AGGREGATE.initial
+
+
+def test_resets_for_nobody_are_facts() -> None:
+    given(AGGREGATE).when(IgnoreUnknownReset()).then(UnknownResetIgnored())
+    given(AGGREGATE).when(RejectUnknownReset()).then(UnknownResetRejected())
 
 
 def test_facts_of_other_aggregates_change_nothing() -> None:

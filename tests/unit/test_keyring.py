@@ -1,7 +1,7 @@
 """The keyring and the facts it seals: erased keys take their fields along, moved or changed fields are found."""
 
 import base64
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 
 import msgspec
@@ -11,11 +11,13 @@ from events.account import AccountRegistered, SignUpRepeated
 from events.idempotency import RequestAnswered
 from eventstore.chain import Counted
 from eventstore.commit import Actor, Commit, Position, SealedEvent
-from eventstore.facts import RecordedFact, open_commit, seal_events, subject_of
-from eventstore.keyring import KeyRecord, Keyring
+from eventstore.facts import open_commit, subject_of
+from eventstore.key_encryption import LocalKeyEncryption
+from eventstore.key_index import KeyBatch, KeyRecord, MemoryKeyIndex
+from eventstore.keyring import Keyring
 from eventstore.sealing import UnsealError, key_id_of
-from tests.support.examples import NOON, REGISTERED
-from tests.support.memory_keys import KeyTopic, MemoryKeyStore
+from tests.support.examples import NOON, REGISTERED, recorded
+from tests.support.memory_keys import KeyTopic, MemoryKeyStore, sealed_events
 
 STREAM = "account-aa"
 OTHER = "account-ab"
@@ -31,7 +33,7 @@ def counted(*events: SealedEvent) -> Counted:
 
 
 async def sealed(keyring: Keyring, stream: str = STREAM) -> SealedEvent:
-    (event,) = await seal_events(keyring, [(stream, 1, REGISTERED)], NOON)
+    (event,) = await sealed_events(keyring, [(stream, 1, REGISTERED)], NOON)
     return event
 
 
@@ -39,7 +41,7 @@ async def test_what_one_keyring_sealed_another_opens() -> None:
     topic = KeyTopic()
     event = await sealed(topic.keyring())
     (fact,) = await open_commit(topic.keyring(), counted(event))
-    assert fact == RecordedFact(stream=STREAM, version=1, event=REGISTERED, at=NOON, position=POSITION)
+    assert fact == recorded(REGISTERED, STREAM)
 
 
 async def test_sealed_events_show_no_personal_field() -> None:
@@ -50,7 +52,7 @@ async def test_sealed_events_show_no_personal_field() -> None:
 
 async def test_a_fact_without_personal_fields_needs_no_key() -> None:
     topic = KeyTopic()
-    (event,) = await seal_events(topic.keyring(), [(STREAM, 1, SignUpRepeated(notice_id="n"))], NOON)
+    (event,) = await sealed_events(topic.keyring(), [(STREAM, 1, SignUpRepeated(notice_id="n"))], NOON)
     assert (event.sealed, topic.records) == ("", [])
     (fact,) = await open_commit(topic.keyring(), counted(event))
     assert fact.event == SignUpRepeated(notice_id="n", email=None)
@@ -70,7 +72,7 @@ async def test_the_key_is_stored_before_anything_is_sealed_with_it() -> None:
         async def put(self, record: KeyRecord) -> None:
             raise OSError(f"no room for {len(record.key)} characters")
 
-    keyring = Keyring(Full(KeyTopic()), bytes(32))
+    keyring = Keyring(Full(KeyTopic()), LocalKeyEncryption(bytes(32)), MemoryKeyIndex())
     with pytest.raises(OSError, match="no room"):
         await sealed(keyring)
     with pytest.raises(OSError, match="no room"):
@@ -110,18 +112,17 @@ async def test_erasing_an_old_key_keeps_the_newer_one_in_use() -> None:
     assert [fact.event for fact in facts] == [ERASED, REGISTERED]
 
 
-async def test_a_key_that_nobody_has_is_looked_for_once() -> None:
+async def test_a_key_that_nobody_has_is_looked_for_in_the_topic() -> None:
     class Counting(MemoryKeyStore):
         reads = 0
 
-        def read_new(self) -> AsyncIterator[KeyRecord]:
+        def read(self, positions: Mapping[int, int]) -> AsyncIterator[KeyBatch]:
             Counting.reads += 1
-            return super().read_new()
+            return super().read(positions)
 
     event = await sealed(KeyTopic().keyring())
-    keyring = Keyring(Counting(KeyTopic()), bytes(32))
-    for _ in range(3):
-        assert await keyring.find(key_id_of(event.sealed)) is None
+    keyring = Keyring(Counting(KeyTopic()), LocalKeyEncryption(bytes(32)), MemoryKeyIndex())
+    assert await keyring.find(key_id_of(event.sealed)) is None
     assert Counting.reads == 1
 
 
@@ -153,7 +154,7 @@ async def test_kept_answers_of_one_day_share_a_key_and_those_of_the_next_have_an
     answer = RequestAnswered(answer="{}", answered_at=NOON)
     subjects = [subject_of(stream, NOON) for stream in ("answer-aa", "answer-ab", STREAM)]
     assert subjects == ["answers-2026-01-31", "answers-2026-01-31", STREAM]
-    events = await seal_events(keyring, [("answer-aa", 1, answer), ("answer-ab", 1, answer)], NOON)
+    events = await sealed_events(keyring, [("answer-aa", 1, answer), ("answer-ab", 1, answer)], NOON)
     assert len({key_id_of(event.sealed) for event in events}) == 1
-    (tomorrow,) = await seal_events(keyring, [("answer-aa", 2, answer)], NOON.replace(month=2, day=1))
+    (tomorrow,) = await sealed_events(keyring, [("answer-aa", 2, answer)], NOON.replace(month=2, day=1))
     assert key_id_of(tomorrow.sealed) != key_id_of(events[0].sealed)

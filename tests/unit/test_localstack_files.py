@@ -46,6 +46,15 @@ def test_kafka_listens_on_loopback_only_and_keeps_everything() -> None:
     assert properties["unclean.leader.election.enable"] == "false"
 
 
+def test_a_cluster_keeps_three_copies_and_needs_two() -> None:
+    ports = Ports(kafka=1, kafka_controller=2, more_brokers=(3, 4, 5, 6))
+    properties = parse(render_properties(Path("data"), ports, 2))
+    assert properties["node.id"] == "2"
+    assert properties["listeners"] == "PLAINTEXT://127.0.0.1:3,CONTROLLER://127.0.0.1:4"
+    assert properties["controller.quorum.voters"] == "1@127.0.0.1:2,2@127.0.0.1:4,3@127.0.0.1:6"
+    assert (properties["default.replication.factor"], properties["min.insync.replicas"]) == ("3", "2")
+
+
 def test_a_saved_state_is_loaded_again(tmp_path: Path) -> None:
     kafka = ProcessState(pid=1, born="2", ready=True, doing="ready", ready_after_seconds=1.5, restarts=0)
     state = StackState(

@@ -103,3 +103,19 @@ def test_a_console_gets_readable_lines_without_colours_where_there_is_no_termina
     assert [word for word in ("warning", "began", "part=kafka", "process=test") if word not in first] == []
     assert "ZeroDivisionError: division by zero" in text
     assert "\x1b" not in text
+
+
+def test_a_line_that_cannot_be_written_is_lost_and_harms_nobody() -> None:
+    code = """
+import os
+full = open("/dev/full", "w")
+sys.stderr = full
+configure_logs(process="test", log_format=sys.argv[1], level=sys.argv[2])
+log = get_logger("there")
+log.info("lost")
+full.close = lambda: None
+full.close()
+log.info("lost too")
+os._exit(0)
+"""
+    assert written(code) == ""

@@ -1,6 +1,7 @@
 """The password pool: Argon2id, bounded, and as much work for nobody as for somebody."""
 
 import asyncio
+import sys
 import threading
 from collections.abc import AsyncIterator
 
@@ -64,7 +65,7 @@ async def test_abuse_c2_nobody_takes_as_much_work_as_somebody(pool: PasswordPool
     """Counted in the pool's own threads, where the clock of a busy machine does not matter."""
     stored = await pool.hash(PASSWORD)
     pool_of_one = PasswordPool(threads=1, queue=100)
-    worker = pool_of_one._threads  # noqa: SLF001  # the thread whose time is measured
+    worker = pool_of_one._executor  # noqa: SLF001  # the thread whose time is measured
     spent = {}
     for name, target in (("somebody", stored), ("nobody", None)):
         before = await asyncio.wrap_future(worker.submit(cpu_seconds))
@@ -92,7 +93,7 @@ async def test_a_full_pool_says_so_at_once() -> None:
 async def test_a_caller_that_goes_away_does_not_free_its_place_before_the_work_is_done() -> None:
     pool = PasswordPool(threads=1, queue=0)
     gate = threading.Event()
-    waiting = asyncio.create_task(pool._run(lambda: gate.wait(10)))  # noqa: SLF001  # work that ends when told
+    waiting = asyncio.create_task(pool._run(lambda _: gate.wait(10), PASSWORD))  # noqa: SLF001  # work that ends when told
     await asyncio.sleep(0)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -118,7 +119,7 @@ async def test_a_failure_frees_its_place_and_reaches_the_caller() -> None:
 async def test_work_that_never_began_is_dropped_when_the_pool_closes() -> None:
     pool = PasswordPool(threads=1, queue=1)
     gate = threading.Event()
-    first = asyncio.create_task(pool._run(lambda: gate.wait(10)))  # noqa: SLF001  # keeps the only thread busy
+    first = asyncio.create_task(pool._run(lambda _: gate.wait(10), PASSWORD))  # noqa: SLF001  # keeps the only thread busy
     second = asyncio.create_task(pool.hash(PASSWORD))
     await asyncio.sleep(0.05)
     pool.close()
@@ -126,3 +127,45 @@ async def test_work_that_never_began_is_dropped_when_the_pool_closes() -> None:
     assert await first
     with pytest.raises(asyncio.CancelledError):
         await second
+
+
+async def test_abuse_j3_nobody_waits_for_a_turn_that_would_come_too_late() -> None:
+    """A longer queue would be of calls that are given up before they are answered, one after the other."""
+    pool = PasswordPool(threads=1, queue=1000, patience_seconds=0.2)
+    tries = [asyncio.create_task(pool.verify(None, PASSWORD)) for _ in range(200)]
+    await asyncio.sleep(0)
+    told_at_once = [one for one in tries if one.done()]
+    assert all(isinstance(one.exception(), PasswordPoolFullError) for one in told_at_once)
+    assert 150 < len(told_at_once) < 200
+    outcomes = await asyncio.gather(*tries, return_exceptions=True)
+    assert outcomes.count(False) >= 1
+    assert not await pool.verify(None, PASSWORD)
+    pool.close()
+
+
+async def test_what_waited_too_long_all_the_same_is_not_begun() -> None:
+    pool = PasswordPool(threads=1, queue=2, patience_seconds=0.2)
+    gate = threading.Event()
+    first = asyncio.create_task(pool._run(lambda _: gate.wait(10), PASSWORD))  # noqa: SLF001  # as above
+    second = asyncio.create_task(pool.hash(PASSWORD))
+    await asyncio.sleep(0.4)  # longer than anybody may wait
+    gate.set()
+    assert await first
+    with pytest.raises(PasswordPoolFullError):
+        await second
+    pool.close()
+
+
+async def test_a_process_that_is_more_polite_already_hashes_all_the_same() -> None:
+    """Only a privileged process may become less polite than it is."""
+    code = (
+        "import asyncio, os\n"
+        "from runtime.passwords import PasswordPool\n"
+        "os.nice(10); os.getuid() or os.setuid(65534)\n"
+        "print(asyncio.run(PasswordPool(threads=1, queue=1).verify(None, 'x')))"
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    out, err = await process.communicate()
+    assert out == b"False\n", err

@@ -3,29 +3,31 @@
 import re
 from datetime import timedelta
 
-from events.account import EmailVerified, SignUpRepeated, VerificationRequested
+from events.account import EmailVerified, PasswordResetRequested, SignUpRepeated, VerificationRequested
+from events.email_change import EmailChanged, EmailChangeRequested
 from events.fact import Event
-from eventstore.commit import Position
-from eventstore.facts import RecordedFact
+from events.streams import account_stream, new_id
 from projectors.mails import PlannedMail, plan_mail
-from tests.support.examples import MINUTE, NOON, REGISTERED
+from runtime.codes import MailedCodes
+from runtime.keys import derive_keys
+from tests.support.examples import MINUTE, NOON, REGISTERED, recorded
 
+CODES = MailedCodes(derive_keys(bytes(32)))
+ACCOUNT_ID, CHANGE_ID = new_id(), new_id()
 EIGHT_DIGITS = re.compile(r"[0-9]{8}")
 
 
 def planned(event: Event) -> PlannedMail | None:
-    fact = RecordedFact(
-        stream="account-acc", version=1, event=event, at=NOON, position=Position(partition=0, seq=1)
-    )
-    return plan_mail(fact, lambda challenge_id: f"{len(challenge_id):08d}", "chancery.localhost")
+    return plan_mail(recorded(event, account_stream(ACCOUNT_ID)), CODES, "chancery.localhost")
 
 
 def test_a_registration_is_answered_with_its_code_alone_on_a_line() -> None:
     mail = planned(REGISTERED)
     assert mail is not None
     assert (mail.recipient, mail.subject) == ("Ada@example.com", "Your Chancery code")
-    assert "\n00000011\n" in mail.text
-    assert EIGHT_DIGITS.findall(mail.text) == ["00000011"]
+    code = CODES.verification("challenge-1")
+    assert f"\n{code}\n" in mail.text
+    assert EIGHT_DIGITS.findall(mail.text) == [code]
     assert "2026-01-31 12:00 UTC" in mail.text
     assert mail.expires_at == NOON + 15 * MINUTE
 
@@ -42,7 +44,7 @@ def test_a_code_asked_for_again_comes_with_a_message_id_of_its_own() -> None:
     assert second is not None
     assert second == repeated
     assert first.message_id != second.message_id
-    assert EIGHT_DIGITS.findall(second.text) == ["00000011"]
+    assert EIGHT_DIGITS.findall(second.text) == [CODES.verification("challenge-2")]
     assert "the sign-up made at 2026-01-31 11:53 UTC" in second.text
     assert second.message_id.endswith("@chancery.localhost>")
 
@@ -62,4 +64,39 @@ def test_an_erased_address_has_no_recipient_and_other_facts_no_mail() -> None:
 
 
 def test_neither_address_nor_code_is_printed() -> None:
-    assert not re.search("Ada|00000011", repr(planned(REGISTERED)))
+    assert not re.search("Ada|" + CODES.verification("challenge-1"), repr(planned(REGISTERED)))
+
+
+def test_a_code_for_a_new_password_goes_to_the_accounts_address() -> None:
+    asked = PasswordResetRequested(
+        challenge_id="c", code_expires_at=NOON + 15 * MINUTE, requested_at=NOON, email="Ada@example.com"
+    )
+    mail = planned(asked)
+    assert mail is not None
+    assert (mail.recipient, mail.expires_at) == ("Ada@example.com", NOON + 15 * MINUTE)
+    assert EIGHT_DIGITS.findall(mail.text) == [CODES.password_reset("c")]
+
+
+def test_a_new_address_gets_a_code_and_the_old_one_the_way_back() -> None:
+    asked = EmailChangeRequested(
+        change_id=CHANGE_ID,
+        identifier="identifier-new",
+        code_expires_at=NOON + 15 * MINUTE,
+        requested_at=NOON,
+        email="new@example.com",
+    )
+    changed = EmailChanged(
+        change_id=CHANGE_ID,
+        identifier="identifier-new",
+        undo_until=NOON + timedelta(days=7),
+        email="new@example.com",
+        previous_email="Ada@example.com",
+    )
+    first, second = planned(asked), planned(changed)
+    assert first is not None
+    assert second is not None
+    assert (first.recipient, second.recipient) == ("new@example.com", "Ada@example.com")
+    assert EIGHT_DIGITS.findall(first.text) == [CODES.email_change(CHANGE_ID)]
+    assert f"\n{CODES.undo(ACCOUNT_ID, CHANGE_ID)}\n" in second.text
+    assert "new@example.com" not in second.text
+    assert second.expires_at == NOON + timedelta(days=7)

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -11,48 +11,47 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from events.account import (
+    AccountClosed,
+    AccountDisabled,
+    AccountEnabled,
+    AccountLocked,
     AccountRegistered,
+    AccountUnlocked,
     EmailVerified,
+    PasswordChanged,
+    PasswordReset,
     ProfileChanged,
     RegistrationDiscarded,
     SessionRevoked,
 )
+from events.email_change import EmailChanged
 from events.fact import Event
 from eventstore.chain import Head
-from eventstore.commit import Position
 from eventstore.errors import CorruptLogError, UnavailableError
-from eventstore.facts import RecordedFact
-from eventstore.keyring import KeyRecord, Keyring
+from eventstore.key_encryption import LocalKeyEncryption
+from eventstore.key_index import KeyBatch, KeyIndex, MemoryKeyIndex
+from eventstore.keyring import Keyring
 from eventstore.memory_log import MemoryLog
-from projectors.accounts_v1 import evolve as evolve_account
+from projectors.accounts_v3 import evolve as evolve_account
 from projectors.follower import Follower, read_log_id
 from projectors.keep_going import Course, OutrunError, keep_going
 from projectors.metrics import Metrics
 from projectors.projector import fold_rows, storable
-from projectors.runner import Runner
 from projectors.sessions_v1 import evolve as evolve_session
-from readmodels.accounts_v1 import Account
+from readmodels.accounts_v3 import Account
 from readmodels.checkpoints import Notice, parse_notice
 from readmodels.sessions_v1 import Session
-from readmodels.statements import load_statements
 from runtime.health import Health
+from runtime.statements import load_statements
 from tests.support.chains import commit_after
-from tests.support.examples import MINUTE, NOON, REGISTERED, refreshed, started
+from tests.support.examples import MINUTE, NOON, REGISTERED, recorded, refreshed, started
 from tests.support.memory_keys import KEY_ENCRYPTION_KEY, KeyTopic, MemoryKeyStore
-from tests.support.memory_sink import MemorySink
 from tests.support.people import account_id_in, registered, revoked, session_of, stream_of
 from tests.support.scribe import Scribe
-from tests.support.tasks import eventually, running
 from tests.support.writers import new_log
 
 REVOKED = SessionRevoked(session_id="s1", cause="sign-out")
 HANDLES: frozenset[type[Event]] = frozenset({SessionRevoked})
-
-
-def recorded(event: Event) -> RecordedFact:
-    return RecordedFact(
-        stream="account-acc", version=1, event=event, at=NOON, position=Position(partition=0, seq=1)
-    )
 
 
 def account(*events: Event) -> Account | None:
@@ -73,6 +72,7 @@ PENDING = Account(
     account_id="acc",
     status="pending",
     email="Ada@example.com",
+    email_canonical="ada@example.com",
     email_verified=False,
     display_name="Ada",
     created_at=NOON,
@@ -98,6 +98,49 @@ def test_a_discarded_registration_leaves_no_row_and_an_active_one_stays() -> Non
 
 def test_the_name_of_a_pending_registration_is_not_changed() -> None:
     assert account(REGISTERED, ProfileChanged(display_name="Eve")) == PENDING
+
+
+ACTIVE = (replace(REGISTERED, policy="open"),)
+LATER = NOON + 15 * MINUTE
+
+
+def test_a_sign_in_a_reset_and_an_administrator_end_a_lock_out() -> None:
+    locked = (*ACTIVE, AccountLocked(locked_until=LATER))
+    row = account(*locked)
+    assert row is not None
+    assert row.locked_until == LATER
+    for event in (started(), PasswordReset(challenge_id="c"), AccountUnlocked(unlocked_at=NOON)):
+        freed = account(*locked, event)
+        assert freed is not None
+        assert freed.locked_until is None
+
+
+def test_an_account_tells_its_last_sign_in_and_password_change() -> None:
+    row = account(*ACTIVE, started("s1", NOON), started("s2", LATER), PasswordChanged())
+    assert row is not None
+    assert (row.last_sign_in_at, row.password_changed_at) == (LATER, NOON)
+
+
+def test_a_shut_account_tells_since_when_and_an_enabled_one_no_more() -> None:
+    disabled = account(*ACTIVE, AccountDisabled(disabled_at=LATER))
+    assert disabled == replace(let_in(), status="disabled", disabled_at=LATER)
+    assert account(*ACTIVE, AccountDisabled(disabled_at=LATER), AccountEnabled(enabled_at=LATER)) == let_in()
+    closed = account(*ACTIVE, AccountClosed(closed_at=NOON, erase_after=LATER))
+    assert closed == replace(let_in(), status="closed", closed_at=NOON, erase_after=LATER)
+
+
+def test_a_new_address_is_found_in_the_form_in_which_addresses_are_compared() -> None:
+    changed = EmailChanged(change_id="c", identifier="i", undo_until=LATER, email="EVE@Example.com")
+    row = account(*ACTIVE, changed)
+    assert row == replace(
+        let_in(), email="EVE@Example.com", email_canonical="eve@example.com", email_verified=True
+    )
+    erased = account(*ACTIVE, replace(changed, email=None))
+    assert erased == replace(let_in(), email=None, email_canonical=None, email_verified=True)
+
+
+def let_in() -> Account:
+    return replace(PENDING, status="active")
 
 
 def test_an_ended_session_never_lives_again() -> None:
@@ -217,51 +260,6 @@ async def test_a_log_without_genesis_is_not_followed_yet() -> None:
         await read_log_id(MemoryLog(1), 0)
 
 
-async def test_a_runner_applies_everything_once_and_marks_it_fresh() -> None:
-    log, keys = await new_log(2), KeyTopic()
-    scribe = Scribe(log, keys.keyring())
-    sink, health = MemorySink(), Health()
-    account_id = account_id_in(1)
-    events = [revoked(session_of(account_id, number)) for number in range(3)]
-    await scribe.write(stream_of(account_id), events[0])
-    async with running(new_runner(log, keys, sink, health).run()):
-        await scribe.write(stream_of(account_id), events[1])
-        await eventually(lambda: is_true(set(sink.fresh) == {0, 1}))
-        sink.stored[1] = Head()
-        sink.applied.clear()
-        await scribe.write(stream_of(account_id), events[2])
-        await eventually(lambda: is_true(sink.applied == events))
-        await eventually(lambda: is_true(health.failing() == {}))
-
-
-async def test_a_partition_with_poison_halts_visibly_and_the_others_go_on() -> None:
-    log, keys = await new_log(2), KeyTopic()
-    scribe = Scribe(log, keys.keyring())
-    sink, health, registry = MemorySink(), Health(), CollectorRegistry()
-    good, bad = account_id_in(0), account_id_in(1)
-    await scribe.write(stream_of(bad), revoked(session_of(bad)))
-    await log.append(1, b"k", b"{}")
-    await scribe.write(stream_of(good), revoked(session_of(good)))
-    async with running(new_runner(log, keys, sink, health, registry).run()):
-        await eventually(lambda: is_true(len(sink.applied) == 2))
-        await eventually(lambda: is_true(list(health.failing()) == ["memory-1"]))
-        assert "partition 1, offset 2" in health.failing()["memory-1"]
-        halted = registry.get_sample_value("chancery_projector_halted_partitions", {"consumer": "memory"})
-        assert halted == 1
-        await eventually(lambda: is_true(0 in sink.fresh))
-        assert 1 not in sink.fresh
-
-
-async def test_a_log_that_is_down_is_named_and_tried_again() -> None:
-    log, keys = await new_log(), KeyTopic()
-    sink, health = MemorySink(), Health()
-    log.is_down = True
-    async with running(new_runner(log, keys, sink, health).run()):
-        await eventually(lambda: is_true("the log is down" in health.failing().values()))
-        log.is_down = False
-        await eventually(lambda: is_true(health.failing() == {}))
-
-
 async def test_errors_are_retried_outruns_repeated_and_bugs_halt_without_their_text() -> None:
     health = Health()
     course = Course("test", 0, health, Metrics(CollectorRegistry()))
@@ -296,24 +294,17 @@ async def test_a_driver_that_forgets_a_cancellation_does_not_keep_a_consumer_ali
 class UnavailableKeys(KeyTopic):
     """A key topic that nobody can read."""
 
-    def keyring(self) -> Keyring:
-        return Keyring(UnreadableStore(self), KEY_ENCRYPTION_KEY)
+    def keyring(
+        self, *, encryption_key: bytes = KEY_ENCRYPTION_KEY, index: KeyIndex | None = None
+    ) -> Keyring:
+        assert (encryption_key, index) == (KEY_ENCRYPTION_KEY, None)
+        return Keyring(UnreadableStore(self), LocalKeyEncryption(KEY_ENCRYPTION_KEY), MemoryKeyIndex())
 
 
 class UnreadableStore(MemoryKeyStore):
-    async def read_new(self) -> AsyncIterator[KeyRecord]:
-        raise UnavailableError("keys: down")
+    async def read(self, positions: Mapping[int, int]) -> AsyncIterator[KeyBatch]:
+        raise UnavailableError(f"keys: down at {positions}")
         yield
-
-
-def new_runner(
-    log: MemoryLog,
-    keys: KeyTopic,
-    sink: MemorySink,
-    health: Health,
-    registry: CollectorRegistry | None = None,
-) -> Runner:
-    return Runner(log, keys.keyring(), sink, health, Metrics(registry or CollectorRegistry()))
 
 
 async def is_true(value: object) -> bool:

@@ -107,9 +107,7 @@ def test_what_is_not_in_sealed_form_is_called_so(text: str) -> None:
 
 def test_a_wrapped_key_opens_what_its_original_sealed() -> None:
     key, raw = new_data_key(STREAM)
-    again = unwrap(KEY_ENCRYPTION_KEY, STREAM, key.key_id, wrap(KEY_ENCRYPTION_KEY, key, raw))
-    assert (again.key_id, again.subject) == (key.key_id, key.subject)
-    assert unseal(again, seal(key, PERSONAL, PLACE), PLACE) == PERSONAL
+    assert unwrap(KEY_ENCRYPTION_KEY, STREAM, key.key_id, wrap(KEY_ENCRYPTION_KEY, key, raw)) == raw
 
 
 def test_a_wrapped_key_does_not_show_the_key() -> None:
@@ -120,7 +118,7 @@ def test_a_wrapped_key_does_not_show_the_key() -> None:
 def test_a_wrapped_key_opens_only_under_its_own_subject_id_and_encryption_key() -> None:
     key, raw = new_data_key(STREAM)
     wrapped = wrap(KEY_ENCRYPTION_KEY, key, raw)
-    sentence = "CHANCERY_KEY_ENCRYPTION_KEY is not the one it was wrapped with"
+    sentence = "a data key does not open"
     with pytest.raises(UnsealError, match=sentence):
         unwrap(bytes(32), STREAM, key.key_id, wrapped)
     with pytest.raises(UnsealError, match=sentence):

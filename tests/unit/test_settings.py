@@ -160,3 +160,77 @@ def test_the_home_is_where_the_variable_says_else_here(monkeypatch: pytest.Monke
 def test_every_setting_is_on_the_reference_page() -> None:
     page = (Path(__file__).parent.parent.parent / "docs/reference/configuration.md").read_text()
     assert [name for name in Settings.model_fields if f"CHANCERY_{name.upper()}`" not in page] == []
+
+
+def test_key_encryption_keys_come_from_a_file_if_one_is_named(
+    monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    (folder / "keys").write_text(f"{OTHER}\n\n{SECRET}\n")
+    with_secrets(monkeypatch)
+    with_variables(
+        monkeypatch, KEY_ENCRYPTION_KEY_FILE=str(folder / "keys"), KEY_ENCRYPTION_KEYS_BEFORE="not read"
+    )
+    assert load_settings().wrapping_keys == (SecretStr(OTHER), SecretStr(SECRET))
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "the file of keys cannot be read: No such file or directory"),
+        ("short\n", "must be 32 random bytes in base64url"),
+        ("\n", None),
+    ],
+)
+def test_a_bad_file_of_keys_is_said(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, content: str | None, reason: str | None
+) -> None:
+    if content is not None:
+        (folder / "keys").write_text(content)
+    with_secrets(monkeypatch)
+    with_variables(monkeypatch, KEY_ENCRYPTION_KEY_FILE=str(folder / "keys"))
+    said = refusal()
+    assert said.startswith("CHANCERY_KEY_ENCRYPTION_KEY")
+    assert said.endswith(f"Value error, {reason}" if reason else "`make up` generates it.")
+
+
+def test_keys_of_before_follow_the_current_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_secrets(monkeypatch)
+    with_variables(monkeypatch, KEY_ENCRYPTION_KEYS_BEFORE=f"{SECRET}, {OTHER}")
+    assert load_settings().wrapping_keys == (SecretStr(OTHER), SecretStr(SECRET), SecretStr(OTHER))
+
+
+TLS = {f"INTERNAL_TLS_{name}": f"/{name.lower()}.pem" for name in ("CERTIFICATE", "KEY", "AUTHORITY")}
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"INTERNAL_TLS_KEY": "/key.pem"},
+        {"INTERNAL_URL": "https://10.0.0.1:9000"},
+        {**TLS, "INTERNAL_URL": "http://10.0.0.1:9000"},
+    ],
+)
+def test_tls_between_processes_is_whole_or_not_at_all(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
+) -> None:
+    with_secrets(monkeypatch)
+    with_variables(monkeypatch, **variables)
+    assert "CHANCERY_INTERNAL_" in refusal()
+
+
+@pytest.mark.parametrize(
+    ("variables", "forwards"),
+    [
+        ({}, True),
+        ({"FORWARDING": "off"}, False),
+        ({"MODE": "production"}, False),
+        ({"MODE": "production", "INTERNAL_URL": "http://10.0.0.1:9000"}, True),
+        ({"MODE": "production", "INTERNAL_URL": "https://10.0.0.1:9000", **TLS}, True),
+    ],
+)
+def test_production_forwards_only_to_addresses_that_were_named(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], *, forwards: bool
+) -> None:
+    with_secrets(monkeypatch)
+    with_variables(monkeypatch, **variables)
+    assert load_settings().forwards is forwards

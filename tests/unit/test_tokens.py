@@ -9,13 +9,15 @@ from domain.client import Registered
 from domain.signing_keys import CreateFirstKey
 from events.streams import SIGNING_KEYS
 from eventstore.writer import Draft
-from query_api.tokens import CannotKnowError, KeySet, TokenChecks, TokenRules
+from query_api.key_set import KeySet
+from query_api.tokens import CannotKnowError, TokenChecks, TokenRules
 from readmodels.live_sessions import LiveSessions
 from readmodels.revocations import Revocations, RevocationView
-from runtime.access_token import ALGORITHM, new_signing_key, verify_access_token
+from runtime.access_token import verify_access_token
 from runtime.keys import derive_keys
 from runtime.postgres import Postgres
 from runtime.redis import Valkey
+from runtime.signing import new_signing_key
 from tests.support.examples import ABSOLUTE, IDLE, MINUTE
 from tests.support.memory_keys import KeyTopic
 from tests.support.writers import SYSTEM, new_log, new_writer
@@ -27,13 +29,12 @@ NOBODY = "127.0.0.1:1"
 
 async def test_a_partition_whose_time_ran_ahead_issues_no_token_from_the_future() -> None:
     now = datetime.now(UTC)
-    writer = new_writer(await new_log(), KeyTopic())
-    writer._clock = lambda: now + 60 * MINUTE  # noqa: SLF001  # a process whose clock is an hour fast
-    pem, jwk = new_signing_key()
+    writer = new_writer(await new_log(), KeyTopic(), clock=lambda: now + 60 * MINUTE)
+    pem, jwk = new_signing_key("ES256")
 
     def create(draft: Draft) -> None:
         draft.decide(
-            SIGNING_KEYS, CreateFirstKey(kid="k", alg=ALGORITHM, public_jwk=jwk, private_pem=pem, at=draft.at)
+            SIGNING_KEYS, CreateFirstKey(kid="k", alg="ES256", public_jwk=jwk, private_pem=pem, at=draft.at)
         )
 
     done = await writer.transact(SIGNING_KEYS, create, SYSTEM)
@@ -47,7 +48,7 @@ async def test_a_partition_whose_time_ran_ahead_issues_no_token_from_the_future(
         refresh_grace=timedelta(seconds=30),
     )
     tokens = Tokens(writer, KEYS, policy, lambda: now)
-    client = Registered(client_id="c", scopes=("s",), audiences=(), secret_digest="d")
+    client = Registered(client_id="c", scopes=("s",), audiences=(), secret_digests=("d",))
     token = str(tokens.for_client(client, ("s",), done.position)["access_token"])
     claims = verify_access_token(token, tokens.verification_keys(), issuer="i", at=now)
     assert claims is not None
@@ -60,9 +61,8 @@ async def test_without_any_key_nobody_can_tell() -> None:
     revocations = Revocations(RevocationView(valkey, partitions=1), postgres, partitions=1, stale=MINUTE)
     sessions = LiveSessions(valkey, postgres, revocations, partitions=1, stale=MINUTE)
     rules = TokenRules(issuer="i", audience="a")
-    checks = TokenChecks(
-        KeySet(postgres), revocations, sessions, lambda: datetime.now(UTC), rules, KEYS.refresh_key
-    )
+    key_set = KeySet(postgres, lambda: datetime.now(UTC), partitions=1, lead=MINUTE)
+    checks = TokenChecks(key_set, revocations, sessions, lambda: datetime.now(UTC), rules, KEYS.refresh_key)
     with pytest.raises(CannotKnowError):
         await checks.access_claims("x.y.z")
     await valkey.close()

@@ -2,9 +2,17 @@
 
 import pytest
 
+from command_api.email_address import EmailAddress
 from domain import refusals as r
 from domain.refusals import Refusal
-from domain.values import EmailAddress, parse_display_name, parse_password, parse_scope
+from domain.values import (
+    parse_audiences,
+    parse_client_name,
+    parse_client_scopes,
+    parse_display_name,
+    parse_password,
+    parse_scope,
+)
 
 GOOD = "a sentence nobody guesses"
 
@@ -94,3 +102,28 @@ def test_a_scope_is_a_list_of_tokens_each_once() -> None:
 def test_abuse_j4_a_malformed_or_endless_scope_is_refused(scope: str) -> None:
     with pytest.raises(r.InvalidScope):
         parse_scope(scope)
+
+
+def test_what_a_client_is_made_of_is_trimmed_and_named_once() -> None:
+    assert parse_client_name(" billing ") == "billing"
+    assert parse_client_scopes(["a", "b", "a"]) == ("a", "b")
+    assert parse_audiences(["https://a.example.com", "b", "b"]) == ("https://a.example.com", "b")
+    assert parse_audiences([]) == ()
+
+
+@pytest.mark.parametrize("name", ["", "  ", "x" * 101, "a\nb", "a\u0000b"])
+def test_a_client_without_a_good_name_is_refused(name: str) -> None:
+    with pytest.raises(r.InvalidClientName):
+        parse_client_name(name)
+
+
+@pytest.mark.parametrize("scopes", [[], [""], ["a b"], ['a"b'], ["ä"], ["x" * 1001], ["x" * 500, "y" * 500]])
+def test_a_client_without_good_scopes_is_refused(scopes: list[str]) -> None:
+    with pytest.raises(r.InvalidClientScopes):
+        parse_client_scopes(scopes)
+
+
+@pytest.mark.parametrize("audiences", [[""], ["a b"], ["ä"], ["x" * 1001], ["x" * 500, "y" * 501]])
+def test_a_client_for_nobody_in_particular_is_refused(audiences: list[str]) -> None:
+    with pytest.raises(r.InvalidClientAudiences):
+        parse_audiences(audiences)

@@ -1,12 +1,12 @@
 """The writer: what it acknowledges counts, what it cannot know it says, and nobody is doubled."""
 
 import asyncio
+import time
 from dataclasses import replace
 
 import pytest
 
 from domain.client import RegisterClient
-from domain.idempotency import INITIAL, KEPT_FOR, KeepAnswer
 from domain.identifier import FailUnknownSignIn, Identifier, PresentCode, Reserve
 from domain.refusals import ClientExists
 from events.streams import client_stream, partition_of
@@ -76,7 +76,7 @@ async def test_events_of_two_streams_are_one_commit_and_fold_at_once() -> None:
     assert [event.stream for event in commit.commit.events] == [IDENTIFIER, ACCOUNT]
     other = new_writer(log, keys)
     await other.catch_up()
-    assert other.state(ACCOUNT).email == "Ada@example.com"
+    assert (await other.state(ACCOUNT)).email == "Ada@example.com"
     assert b"Ada" not in b"".join(r.value or b"" for r in await log.read(0, 0, wait_seconds=1))
 
 
@@ -90,8 +90,8 @@ async def test_an_erased_key_leaves_a_state_without_personal_fields() -> None:
     keys.erase(ACCOUNT)
     reader = new_writer(log, keys)
     await reader.catch_up()
-    assert reader.state(ACCOUNT).email is None
-    assert reader.state(ACCOUNT).password.hash is None
+    assert (await reader.state(ACCOUNT)).email is None
+    assert (await reader.state(ACCOUNT)).password.hash is None
 
 
 async def test_a_refusal_is_given_only_after_the_log_was_read_to_its_end() -> None:
@@ -167,10 +167,19 @@ async def test_a_log_that_cannot_be_asked_changes_nothing() -> None:
 async def test_a_command_that_waits_too_long_for_its_turn_changes_nothing() -> None:
     log = await new_log()
     writer = new_writer(log, KeyTopic(), deadline_seconds=0.2)
-    blocked = writer._partitions[0].lock  # noqa: SLF001  # stands in for a slow command before it
-    async with blocked:
-        with pytest.raises(UnavailableError):
-            await writer.transact(IDENTIFIER, count_failure, SYSTEM)
+    await writer.catch_up()
+
+    def dawdle(draft: Draft) -> str:
+        time.sleep(0.3)  # a decision that holds the event loop for longer than the next one may wait
+        return str(draft.position)
+
+    _, late = await asyncio.gather(
+        writer.transact(IDENTIFIER, dawdle, SYSTEM),
+        writer.transact(IDENTIFIER, count_failure, SYSTEM),
+        return_exceptions=True,
+    )
+    assert isinstance(late, UnavailableError)
+    await writer.close()
     assert await counted_commits(log) == []
 
 
@@ -186,7 +195,7 @@ async def test_a_caller_that_goes_away_does_not_stop_the_command() -> None:
 
 async def test_too_many_waiting_commands_are_refused_at_once() -> None:
     log = await new_log()
-    writer = new_writer(log, KeyTopic(), max_waiting=3)
+    writer = new_writer(log, KeyTopic(), max_open=3)
     outcomes = await asyncio.gather(
         *(writer.transact(IDENTIFIER, count_failure, SYSTEM) for _ in range(10)), return_exceptions=True
     )
@@ -224,30 +233,10 @@ async def test_a_draft_can_be_taken_back() -> None:
 async def test_time_never_runs_backwards_within_a_partition() -> None:
     log, keys = await new_log(), KeyTopic()
     await new_writer(log, keys).transact(IDENTIFIER, count_failure, SYSTEM)
-    slow = new_writer(log, keys)
-    slow._clock = lambda: NOON  # noqa: SLF001  # a clock that is months behind
+    slow = new_writer(log, keys, clock=lambda: NOON)
     await slow.transact(IDENTIFIER, count_failure, SYSTEM)
     first, second = await counted_commits(log)
     assert first.commit.at == second.commit.at > NOON
-
-
-async def test_a_kept_answer_is_forgotten_after_a_day_of_the_partitions_time() -> None:
-    log, keys = await new_log(), KeyTopic()
-    writer = new_writer(log, keys)
-    answers = "answer-" + IDENTIFIER.partition("-")[2]
-
-    def answer(draft: Draft) -> None:
-        draft.decide(answers, KeepAnswer(answer="kept", at=draft.at))
-
-    for version in (1, 2):
-        await writer.transact(IDENTIFIER, answer, SYSTEM)
-        assert writer.state(answers).answer == "kept"
-        later = now() + version * KEPT_FOR
-        writer._clock = lambda at=later: at  # type: ignore[misc]  # noqa: SLF001  # a day passes
-        await writer.transact(IDENTIFIER, count_failure, SYSTEM)
-        assert writer.state(answers) == INITIAL
-    answered = [e for c in await counted_commits(log) for e in c.commit.events if e.stream == answers]
-    assert [event.version for event in answered] == [1, 2]
 
 
 async def test_a_log_that_became_shorter_halts() -> None:
@@ -293,6 +282,29 @@ async def test_a_partition_without_genesis_takes_no_commands() -> None:
         await new_writer(MemoryLog(1), KeyTopic()).transact(IDENTIFIER, count_failure, SYSTEM)
 
 
+async def test_a_decision_that_has_nothing_left_to_do_is_not_believed_while_what_was_sent_may_still_count() -> (
+    None
+):
+    """Time ran out between two decisions of one command, and the first one's record comes late."""
+    log = await new_log()
+    writer = new_writer(log, KeyTopic())
+    await writer.catch_up()
+    log.faults.append("delay")
+    in_time = [None]
+
+    def decide(draft: Draft) -> str:
+        if draft.state(IDENTIFIER) and not in_time:
+            return "too late"
+        in_time.pop()
+        return count_failure(draft)
+
+    deciding = asyncio.create_task(writer.transact(IDENTIFIER, decide, SYSTEM))
+    await asyncio.sleep(0.02)
+    log.deliver_delayed(0)
+    done = await deciding
+    assert (done.reply, len(await counted_commits(log))) == ("0:1", 1)
+
+
 async def test_void_records_are_counted() -> None:
     log, keys = await new_log(), KeyTopic()
     writer = new_writer(log, keys)
@@ -300,3 +312,66 @@ async def test_void_records_are_counted() -> None:
     await writer.transact(IDENTIFIER, count_failure, SYSTEM)
     assert writer.void_records == 1
     assert now() > NOON
+
+
+async def test_what_followed_a_lost_commit_is_decided_again_in_its_old_order() -> None:
+    log = await new_log()
+    writer = new_writer(log, KeyTopic())
+    await writer.transact(IDENTIFIER, count_failure, SYSTEM)
+    log.faults.extend([None, "lose", None, None, None])
+    outcomes = await asyncio.gather(*(writer.transact(IDENTIFIER, count_failure, SYSTEM) for _ in range(5)))
+    assert [done.position.seq for done in outcomes] == [2, 3, 4, 5, 6]
+    assert [done.reply for done in outcomes] == [f"0:{seq}" for seq in range(2, 7)]
+    assert len(await counted_commits(log)) == 6
+    assert writer.void_records >= 1
+
+
+async def test_a_commit_is_sent_before_the_one_before_it_is_acknowledged() -> None:
+    class Slow(MemoryLog):
+        """Acknowledges only when it was handed three records."""
+
+        async def send(self, partition: int, key: bytes, value: bytes) -> "asyncio.Future[int]":
+            acknowledged = asyncio.get_running_loop().create_future()
+            held.append((acknowledged, await (await super().send(partition, key, value))))
+            if len(held) == 3:
+                for answer, offset in held:
+                    answer.set_result(offset)
+            return acknowledged
+
+    held: list[tuple[asyncio.Future[int], int]] = []
+    plain = await new_log()
+    log = Slow(1)
+    log._records = plain._records  # noqa: SLF001  # the genesis of another
+    writer = new_writer(log, KeyTopic())
+    outcomes = await asyncio.gather(*(writer.transact(IDENTIFIER, count_failure, SYSTEM) for _ in range(3)))
+    assert [done.position.seq for done in outcomes] == [1, 2, 3]
+
+
+async def test_the_stream_with_the_most_commands_makes_room_for_another() -> None:
+    log = await new_log()
+    writer = new_writer(log, KeyTopic(), max_open=4)
+    greedy = [asyncio.create_task(writer.transact(IDENTIFIER, count_failure, SYSTEM)) for _ in range(4)]
+    await asyncio.sleep(0)
+    modest = await writer.transact(CLIENT, register_client, SYSTEM)
+    outcomes = await asyncio.gather(*greedy, return_exceptions=True)
+    assert [isinstance(outcome, OverloadedError) for outcome in outcomes] == [False, False, False, True]
+    assert modest.reply.startswith("registered")
+
+
+async def test_commands_whose_callers_went_away_make_room_once_their_time_is_over() -> None:
+    log = await new_log()
+    writer = new_writer(log, KeyTopic(), deadline_seconds=0.2, max_open=3)
+    await writer.catch_up()
+
+    def decide_and_break(draft: Draft) -> str:
+        log.is_down = True
+        return count_failure(draft)
+
+    abandoned = [asyncio.create_task(writer.transact(IDENTIFIER, decide_and_break, SYSTEM)) for _ in range(3)]
+    await asyncio.sleep(0)
+    for caller in abandoned:
+        caller.cancel()
+    await asyncio.sleep(0.4)  # their deadline, and the lane's next try
+    log.is_down = False
+    assert (await writer.transact(IDENTIFIER, count_failure, SYSTEM)).position.seq >= 1
+    assert not writer._lanes[0].outcomes  # noqa: SLF001  # what `close` would wait for

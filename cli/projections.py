@@ -1,0 +1,132 @@
+"""`chancery projections …`: how far the read models are. It asks PostgreSQL and Kafka, not the Query API."""
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.failures import CHECK_FAILED, explained
+
+if TYPE_CHECKING:
+    from readmodels.projections import ProjectorStatus
+
+app = typer.Typer(help="The read models that are built from the log.", no_args_is_help=True)
+
+
+@app.command("status")
+def status(
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Show how far every projector is behind the log. Exit code 1 unless all of them are live."""
+    with explained():
+        found = asyncio.run(_status())
+    is_live = all(one.state == "live" for one in found)
+    if as_json:
+        from readmodels.projections import projector_object
+
+        print(json.dumps({"ok": is_live, "projectors": [projector_object(one) for one in found]}))
+    else:
+        for one in found:
+            _print(one)
+    if not is_live:
+        raise typer.Exit(CHECK_FAILED)
+
+
+@app.command("retry")
+def retry(
+    projector: Annotated[str, typer.Argument(help="The read model, e.g. accounts_v3.")],
+    *,
+    stream: Annotated[str, typer.Option(help="Only this parked stream.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Apply what was parked, once its cause is gone. Exit code 1 if a stream still cannot be applied."""
+    with explained():
+        outcomes = asyncio.run(_retry(projector, stream))
+    if as_json:
+        streams = [{"stream": name, "reason": reason} for name, reason in outcomes.items()]
+        print(json.dumps({"ok": not any(outcomes.values()), "streams": streams}))
+    else:
+        for name, reason in outcomes.items():
+            print(f"{name}: {'applied' if reason is None else f'still parked, {reason}'}")
+        if not outcomes:
+            print(f"Nothing is parked in {projector}{f' of {stream}' if stream else ''}.")
+    if any(outcomes.values()):
+        raise typer.Exit(CHECK_FAILED)
+
+
+async def _retry(name: str, stream: str) -> dict[str, str | None]:
+    from eventstore.errors import CorruptLogError, UnavailableError
+    from eventstore.kafka_keys import KafkaKeyStore
+    from eventstore.kafka_log import KafkaLog
+    from eventstore.key_encryption import key_encryption
+    from eventstore.key_index import MemoryKeyIndex
+    from eventstore.keyring import Keyring
+    from projectors.app import table_projectors
+    from projectors.parking import retry
+    from readmodels.parked_facts import streams_of
+    from runtime.postgres import Postgres
+    from runtime.settings import load_settings
+
+    projector = next((one for one in table_projectors() if one.name == name), None)
+    if projector is None:
+        known = ", ".join(one.name for one in table_projectors())
+        raise typer.BadParameter(f"{name} is none of {known}")
+    settings = load_settings()
+    log = KafkaLog(settings.kafka_bootstrap, settings.events_topic, settings.partitions)
+    store = KafkaKeyStore(settings.kafka_bootstrap, settings.keys_topic, settings.partitions)
+    postgres = await Postgres.open(settings.postgres_dsn.get_secret_value())
+    try:
+        await log.start()
+        await store.start()
+        keyring = Keyring(store, key_encryption(settings), MemoryKeyIndex())
+        parked = [one for one in await streams_of(postgres, name) if stream in ("", one)]
+        outcomes: dict[str, str | None] = {}
+        for one in parked:
+            try:
+                outcomes[one] = await retry(postgres, log, keyring, projector, one)
+            except (CorruptLogError, UnavailableError) as error:
+                outcomes[one] = str(error)
+        return outcomes
+    finally:
+        await store.stop()
+        await log.stop()
+        await postgres.close()
+
+
+async def _status() -> "tuple[ProjectorStatus, ...]":
+    from datetime import timedelta
+
+    from eventstore.kafka_log import KafkaLog
+    from readmodels.projections import projector_status
+    from runtime.postgres import Postgres
+    from runtime.settings import load_settings
+
+    settings = load_settings()
+    log = KafkaLog(settings.kafka_bootstrap, settings.events_topic, settings.partitions)
+    postgres = await Postgres.open(settings.postgres_dsn.get_secret_value())
+    try:
+        await log.start()
+        ends = {number: await log.end(number) for number in range(settings.partitions)}
+        return await projector_status(
+            postgres,
+            partitions=settings.partitions,
+            limit=timedelta(seconds=settings.projection_lag_seconds),
+            ends=ends,
+        )
+    finally:
+        await log.stop()
+        await postgres.close()
+
+
+def _print(status: "ProjectorStatus") -> None:
+    records = "unknown" if status.lag_records is None else f"{status.lag_records} records"
+    seconds = "" if status.lag_seconds is None else f", {status.lag_seconds:.1f} s"
+    print(f"{status.projector:<20} {status.state:<9} behind by {records}{seconds}")
+    for one in status.partitions:
+        if one.state != "live":
+            print(f"  partition {one.partition}: {one.state}{f', {one.reason}' if one.reason else ''}")
+    for parked in status.parked_streams:
+        position = f"{parked.partition}:{parked.seq}"
+        print(f"  parked {parked.stream}: {parked.facts} from {position} on, {parked.reason}")

@@ -1,0 +1,1 @@
+"""The public language: what other services read in `chancery.public`, mapped from facts by an allow-list."""

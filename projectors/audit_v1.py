@@ -1,0 +1,116 @@
+"""Builds `audit_v1`: every fact that `audit_facts` shows, as one entry, in PostgreSQL partitions of a month each.
+
+Law: an entry follows from its fact alone, so neither batches nor other entries show in it.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Self
+
+from events.streams import category_of
+from eventstore.facts import RecordedFact
+from projectors.audit_facts import SHOWN
+from projectors.projector import as_json, storable
+from runtime.clock import rfc3339
+from runtime.postgres import Connection
+from runtime.statements import load_statements
+
+_SQL = load_statements(__file__)
+_TRACE_PARTS = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditRow:
+    """A row, column by column."""
+
+    at: datetime
+    partition: int
+    seq: int
+    number: int
+    type: str
+    account_id: str | None
+    client_id: str | None
+    actor_kind: str
+    actor_id: str
+    trace_id: str | None
+    details: dict[str, Any]
+    ip: str | None
+    user_agent: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Month:
+    """The table of one month: its name, its first moment and that of the next one, in UTC."""
+
+    name: str
+    first: datetime
+    next: datetime
+
+    @classmethod
+    def of(cls, at: datetime) -> Self:
+        first = at.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        year, month = (first.year + 1, 1) if first.month == 12 else (first.year, first.month + 1)  # noqa: PLR2004  # December
+        following = first.replace(year=year, month=month)
+        return cls(name=f"audit_v1_{first:%Y_%m}", first=first, next=following)
+
+
+class AuditV1:
+    name = "audit_v1"
+    parks = True
+    handles = frozenset(SHOWN)
+
+    async def apply(self, tx: Connection, facts: Sequence[RecordedFact]) -> None:
+        await _make_months(tx, {Month.of(fact.at) for fact in facts})
+        await tx.execute(_SQL["write"], as_json([audit_row(fact) for fact in facts]))
+
+
+async def _make_months(tx: Connection, months: Iterable[Month]) -> None:
+    """Make the tables that are missing, one projector at a time; another that waits finds them made."""
+    by_name = {month.name: month for month in months}
+    if not await tx.fetch(_SQL["missing"], list(by_name)):
+        return
+    await tx.execute(_SQL["lock"])
+    for row in await tx.fetch(_SQL["missing"], list(by_name)):
+        month = by_name[row["name"]]
+        first, following = month.first.isoformat(), month.next.isoformat()
+        await tx.execute(_SQL["create"].format(name=month.name, first=first, next=following))
+
+
+def audit_row(fact: RecordedFact) -> AuditRow:
+    event = fact.event
+    category, stream_id = category_of(fact.stream), fact.stream.partition("-")[2]
+    return AuditRow(
+        at=fact.at,
+        partition=fact.position.partition,
+        seq=fact.position.seq,
+        number=fact.number,
+        type=event.type,
+        account_id=stream_id if category == "account" else getattr(event, "account_id", None),
+        client_id=stream_id if category == "client" else None,
+        actor_kind=fact.actor.kind,
+        actor_id=storable(fact.actor.id) or "",
+        trace_id=_trace_id(fact.trace),
+        details={name: _storable(getattr(event, name)) for name in SHOWN[type(event)]},
+        ip=storable(getattr(event, "ip", None)),
+        user_agent=storable(getattr(event, "user_agent", None)),
+    )
+
+
+def _trace_id(traceparent: str) -> str | None:
+    """The second part of a W3C traceparent; None if the commit carries none."""
+    parts = traceparent.split("-")
+    return storable(parts[1]) if len(parts) == _TRACE_PARTS else None
+
+
+def _storable(value: Any) -> Any:
+    """As `storable`, for a field that may also be a number, a time or a list of texts."""
+    match value:
+        case datetime():
+            return rfc3339(value)
+        case str():
+            return storable(value)
+        case list() | tuple():
+            return [_storable(one) for one in value]
+        case _:
+            return value

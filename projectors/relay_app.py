@@ -1,0 +1,27 @@
+"""The process `relay`. Wiring only. It opens nothing that is sealed, so it is given no keyring."""
+
+import contextlib
+
+from prometheus_client import CollectorRegistry
+
+from eventstore.provision import verify_public_topic
+from projectors.connect import STARTING, open_log, open_public_topic, wait_for_topics
+from projectors.metrics import Metrics
+from projectors.relay import Relay
+from runtime.health import Health
+from runtime.postgres import Postgres
+from runtime.settings import Settings
+
+
+async def run(settings: Settings, health: Health, registry: CollectorRegistry) -> None:
+    """Until cancelled; then everything is closed."""
+    health.set(STARTING, "is not connected yet")
+    await wait_for_topics(settings, health, verify_public_topic)
+    async with contextlib.AsyncExitStack() as opened:
+        log = await opened.enter_async_context(open_log(settings, health))
+        public = await opened.enter_async_context(open_public_topic(settings, health))
+        postgres = await Postgres.open(settings.postgres_dsn.get_secret_value(), max_connections=1)
+        opened.push_async_callback(postgres.close)
+        relay = Relay(log, public, postgres, health, Metrics(registry))
+        health.set(STARTING, None)
+        await relay.run()

@@ -1,0 +1,117 @@
+"""People's accounts, as administrators see them."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+
+from query_api.parameters import is_id
+from query_api.schemas import AccountPage, AccountView, LiveSessionsView
+from query_api.services import ADMIN, BEARER, PRESENT_ONLY, Services, UseServices, require_complete
+from readmodels.accounts_v3 import Account, account_of_any_status, accounts_by_email
+from readmodels.sessions_v1 import Session, live_sessions
+from runtime.clock import rfc3339
+from runtime.email_address import canonical_email
+from runtime.serving.answers import AnswerError, failure, json_answer, problem
+from runtime.serving.problems import problems
+
+MOST_ACCOUNTS = 200
+"""One account can have an address, and a few registrations may wait for it."""
+router = APIRouter(
+    tags=["admin"],
+    prefix="/v1/admin/accounts",
+    dependencies=[BEARER, ADMIN, PRESENT_ONLY],
+    responses=problems(400, 401, 403, 503),
+)
+
+
+@router.get("", responses={200: {"model": AccountPage}, **problems(422)}, response_class=Response)
+async def find(
+    request: Request, services: UseServices, email: Annotated[str, Query(max_length=1000)]
+) -> Response:
+    """The accounts whose address this is, in any spelling: the one that has it, and registrations that wait."""
+    canonical = canonical_email(email)
+    if canonical is None:
+        title = "This is not an e-mail address that mail can be sent to."
+        errors = [{"pointer": "/query/email", "detail": title}]
+        raise AnswerError(problem(422, "invalid-email", title, errors=errors))
+    await services.positions.wait(request, "accounts_v3")
+    shown = services.positions.shown("accounts_v3")
+    found = await accounts_by_email(services.postgres, canonical, limit=MOST_ACCOUNTS)
+    if not found:
+        await require_complete(request, services, "accounts_v3")
+    content = {"items": [_view(account, services.clock()) for account in found], "next": None}
+    return json_answer(200, content, shown).response()
+
+
+@router.get(
+    "/{account_id}", responses={200: {"model": AccountView}, **problems(404)}, response_class=Response
+)
+async def one(request: Request, account_id: str, services: UseServices) -> Response:
+    await services.positions.wait(request, "accounts_v3")
+    shown = services.positions.shown("accounts_v3")
+    account = await _account(request, account_id, services)
+    return json_answer(200, _view(account, services.clock()), shown).response()
+
+
+@router.get(
+    "/{account_id}/sessions",
+    responses={200: {"model": LiveSessionsView}, **problems(404)},
+    response_class=Response,
+)
+async def sessions(request: Request, account_id: str, services: UseServices) -> Response:
+    """The sessions that live, newest first; how others began and ended is in the timeline."""
+    await services.positions.wait(request, "accounts_v3", "sessions_v1")
+    shown = services.positions.shown("sessions_v1")
+    account = await _account(request, account_id, services)
+    live = await live_sessions(services.postgres, account.account_id, services.clock())
+    return json_answer(200, {"sessions": [_session(session) for session in live]}, shown).response()
+
+
+def account_not_found(request: Request) -> AnswerError:
+    return AnswerError(failure(request.url.path, 404, "account-not-found", "There is no such account."))
+
+
+async def _account(request: Request, account_id: str, services: Services) -> Account:
+    account = await account_of_any_status(services.postgres, account_id) if is_id(account_id) else None
+    if account is None:
+        await require_complete(request, services, "accounts_v3")
+        raise account_not_found(request)
+    return account
+
+
+def _view(account: Account, now: datetime) -> dict[str, Any]:
+    is_locked = account.locked_until is not None and now < account.locked_until
+    return {
+        "account_id": account.account_id,
+        "status": account.status,
+        "email": account.email,
+        "email_verified": account.email_verified,
+        "display_name": account.display_name,
+        "factors": [],
+        "created_at": rfc3339(account.created_at),
+        "last_sign_in_at": _time(account.last_sign_in_at),
+        "password_changed_at": _time(account.password_changed_at),
+        "locked_until": _time(account.locked_until) if is_locked else None,
+        "disabled_at": _time(account.disabled_at),
+        "closed_at": _time(account.closed_at),
+        "erase_after": _time(account.erase_after),
+    }
+
+
+def _session(session: Session) -> dict[str, Any]:
+    return {
+        "session_id": session.session_id,
+        "client_id": session.client_id,
+        "amr": list(session.amr),
+        "acr": session.acr,
+        "created_at": rfc3339(session.created_at),
+        "last_seen_at": rfc3339(session.last_seen_at),
+        "expires_at": rfc3339(min(session.idle_expires_at, session.expires_at)),
+        "ip": session.ip,
+        "user_agent": session.user_agent,
+    }
+
+
+def _time(moment: datetime | None) -> str | None:
+    return None if moment is None else rfc3339(moment)

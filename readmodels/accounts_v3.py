@@ -1,0 +1,54 @@
+"""Accounts as their owners and administrators see them. Only active ones can sign in: pending ones wait for a code."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from runtime.postgres import Connection, Postgres
+from runtime.statements import load_statements
+
+SQL = load_statements(__file__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """`email` is the address as its owner wrote it, `email_canonical` as it is compared; None once erased.
+
+    `locked_until` may lie in the past: a lock-out that ran out leaves no fact.
+    """
+
+    account_id: str
+    status: Literal["pending", "active", "disabled", "closed"]
+    email: str | None
+    email_canonical: str | None
+    email_verified: bool
+    display_name: str | None
+    created_at: datetime
+    last_sign_in_at: datetime | None = None
+    password_changed_at: datetime | None = None
+    locked_until: datetime | None = None
+    disabled_at: datetime | None = None
+    closed_at: datetime | None = None
+    erase_after: datetime | None = None
+
+
+async def account_by_id(postgres: Postgres, account_id: str) -> Account | None:
+    """The account, if it can sign in."""
+    row = await postgres.fetch_one(SQL["active"], account_id)
+    return None if row is None else Account(**row)
+
+
+async def account_of_any_status(postgres: Postgres, account_id: str) -> Account | None:
+    row = await postgres.fetch_one(SQL["rows"], [account_id])
+    return None if row is None else Account(**row)
+
+
+async def accounts_by_email(postgres: Postgres, canonical: str, *, limit: int) -> tuple[Account, ...]:
+    """Those whose address this is now, of any status, newest first."""
+    return tuple(Account(**row) for row in await postgres.fetch(SQL["by_email"], canonical, limit))
+
+
+async def account_rows(tx: Connection, account_ids: Iterable[str]) -> dict[str, Account]:
+    """Accounts of any status, by id."""
+    return {row["account_id"]: Account(**row) for row in await tx.fetch(SQL["rows"], list(account_ids))}

@@ -1,0 +1,45 @@
+"""The canonical form of a read model: its rows as text in byte order. Equal contents have equal digests.
+
+It does not depend on how, when or by whom the table was built, so two of them can be compared.
+"""
+
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from readmodels.tables import READ_MODELS
+from runtime.postgres import Connection, Postgres
+from runtime.statements import load_statements
+
+_SQL = load_statements(__file__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Digest:
+    """`sha256` is hexadecimal, over every row's text and a line feed after each."""
+
+    read_model: str
+    rows: int
+    sha256: str
+
+
+async def canonical_rows(tx: Connection, read_model: str) -> AsyncIterator[str]:
+    """The rows, one after the other."""
+    assert read_model in READ_MODELS, "a name from outside never becomes part of a statement"
+    async for row in tx.stream(_SQL["rows"].format(table=read_model)):
+        yield row["row"]
+
+
+async def digests(postgres: Postgres, read_models: Sequence[str] = READ_MODELS) -> tuple[Digest, ...]:
+    """Of one moment, in the order given."""
+    async with postgres.transaction() as tx:
+        await tx.execute(_SQL["one_moment"])
+        return tuple([await _digest(tx, name) for name in read_models])
+
+
+async def _digest(tx: Connection, read_model: str) -> Digest:
+    running, rows = hashlib.sha256(), 0
+    async for text in canonical_rows(tx, read_model):
+        running.update(text.encode() + b"\n")
+        rows += 1
+    return Digest(read_model=read_model, rows=rows, sha256=running.hexdigest())

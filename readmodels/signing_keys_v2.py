@@ -1,0 +1,36 @@
+"""The public halves of every key that ever signed an access token, or will soon."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from runtime.postgres import Connection, Postgres, Row
+from runtime.statements import load_statements
+
+SQL = load_statements(__file__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SigningKey:
+    """`public_jwk` holds the members of the RFC 7517 key. `retires_at` is None until another key follows."""
+
+    kid: str
+    alg: str
+    public_jwk: Mapping[str, str]
+    created_at: datetime
+    activates_at: datetime
+    retires_at: datetime | None = None
+
+
+async def all_signing_keys(postgres: Postgres) -> tuple[SigningKey, ...]:
+    """Oldest first."""
+    return _keys(await postgres.fetch(SQL["all"]))
+
+
+async def signing_key_rows(tx: Connection) -> tuple[SigningKey, ...]:
+    return _keys(await tx.fetch(SQL["all"]))
+
+
+def _keys(rows: Sequence[Row]) -> tuple[SigningKey, ...]:
+    return tuple(SigningKey(**{**row, "public_jwk": json.loads(row["public_jwk"])}) for row in rows)

@@ -1,0 +1,82 @@
+"""Kafka's topics: made, and asked how they are set."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError
+
+from runtime.kafka import KafkaUnavailableError
+
+T = TypeVar("T")
+
+_REQUEST_MS = 3000
+_PAUSE_SECONDS = 0.1
+_INSIST_SECONDS = 10.0
+"""How long a request is repeated: the library sends it to any broker, also to one that is down."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopicSpec:
+    name: str
+    partitions: int
+    replication_factor: int
+    settings: Mapping[str, str]
+
+
+class KafkaAdmin:
+    def __init__(self, client: AIOKafkaAdminClient) -> None:
+        self._client = client
+
+    async def create(self, spec: TopicSpec) -> None:
+        """Create the topic unless it exists; a topic that exists keeps its settings."""
+        topic = NewTopic(
+            spec.name, spec.partitions, spec.replication_factor, topic_configs=dict(spec.settings)
+        )
+        with contextlib.suppress(TopicAlreadyExistsError):
+            response = await _insist(lambda: self._client.create_topics([topic]))
+            for error in response.topic_errors:
+                if error[1] not in (0, TopicAlreadyExistsError.errno):
+                    raise KafkaUnavailableError(f"cannot create topic {spec.name}: {error[2]}")
+
+    async def partition_count(self, topic: str) -> int:
+        """How many partitions the topic has, 0 if there is no such topic."""
+        described = await _insist(lambda: self._client.describe_topics([topic]))
+        return sum(len(one["partitions"]) for one in described if one["error_code"] == 0)
+
+    async def settings(self, topic: str) -> Mapping[str, str]:
+        resource = ConfigResource(ConfigResourceType.TOPIC, topic)
+        responses = await _insist(lambda: self._client.describe_configs([resource]))
+        return {
+            entry[0]: str(entry[1]) for r in responses for resource in r.resources for entry in resource[4]
+        }
+
+
+async def _insist(request: Callable[[], Awaitable[T]]) -> T:
+    """Ask until some broker answers: one of several may be down and still be asked."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + _INSIST_SECONDS
+    while True:
+        try:
+            return await request()
+        except (KafkaError, OSError) as error:
+            is_final = isinstance(error, KafkaError) and not error.retriable
+            if is_final or loop.time() > until:
+                raise
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+
+@contextlib.asynccontextmanager
+async def open_admin(bootstrap: str) -> AsyncIterator[KafkaAdmin]:
+    client = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=_REQUEST_MS)
+    try:
+        await client.start()
+        yield KafkaAdmin(client)
+    except (KafkaError, OSError) as error:
+        raise KafkaUnavailableError(f"Kafka at {bootstrap}: {type(error).__name__}") from None
+    finally:
+        await client.close()

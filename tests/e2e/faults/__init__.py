@@ -1,0 +1,1 @@
+"""Proofs on real parts: what faults do to the platform, judged by histories."""

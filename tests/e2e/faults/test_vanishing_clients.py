@@ -1,0 +1,111 @@
+"""Clients that vanish at a random byte, or while they wait: nobody gets another's answer, and nothing leaks."""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from runtime.postgres import Postgres
+from tests.e2e.faults.conftest import judged
+from tests.support.chancery import PASSWORD, Chancery, new_email
+from tests.support.replicas import QUICK, Replica, fleet
+from tests.support.soak import record, times
+from tests.support.tasks import eventually, running
+from tests.support.wire import connected, read_answer, request_bytes
+
+VANISHING = 5000
+AT_ONCE = 50
+WITNESSES = 4
+LINGER_SECONDS = 0.02
+CALM_SECONDS = 15.0
+SPARE_FILES = 12
+"""Connections to PostgreSQL and Kafka that come and go by themselves."""
+
+
+@pytest.fixture(scope="module")
+async def replica(arena: Chancery) -> AsyncIterator[Replica]:
+    async with fleet(arena, 1, QUICK) as started:
+        yield started[0]
+
+
+async def vanish(url: str, request: bytes, chance: random.Random) -> None:
+    """After some of the request's bytes or all of them, at once or while the answer is being made."""
+    whole = chance.random() < 0.5
+    with contextlib.suppress(OSError):
+        async with connected(url) as (_, writer):
+            writer.write(request if whole else request[: chance.randrange(len(request))])
+            await writer.drain()
+            if whole:
+                await asyncio.sleep(chance.uniform(0, LINGER_SECONDS))
+            writer.transport.abort()
+
+
+def requests_of(token: str) -> list[bytes]:
+    bearer = f"Bearer {token}"
+    return [
+        request_bytes("PATCH", "/v1/me", {"display_name": new_email()}, authorization=bearer),
+        request_bytes("POST", "/v1/sessions", {"email": new_email(), "password": PASSWORD}),
+        request_bytes("POST", "/v1/password-resets", {"email": new_email()}),
+        request_bytes(
+            "PATCH",
+            "/v1/me",
+            {"display_name": new_email()},
+            authorization=bearer,
+            idempotency_key=new_email(),
+        ),
+    ]
+
+
+async def witness(side: Chancery, refused: str) -> None:
+    """On one connection for ever: every answer must be about what was just asked here."""
+    async with connected(side.command_url) as (reader, writer):
+        while True:
+            name = new_email()
+            body = {"display_name": "x" * 300, name: 1}
+            writer.write(request_bytes("PATCH", "/v1/me", body, authorization=refused))
+            answer = await read_answer(reader)
+            assert answer.status == 422, answer
+            assert name.encode() in answer.body, f"another's answer: {answer}"
+
+
+def open_files(replica: Replica) -> int:
+    return len(list(Path(f"/proc/{replica.pid}/fd").iterdir()))
+
+
+@pytest.mark.timeout(300 * times(1))
+async def test_vanished_clients_leave_nothing_behind_and_take_nobodys_answer(
+    arena: Chancery, replica: Replica
+) -> None:
+    person, chance = await arena.new_person(), random.Random()
+    side, before = replica.chancery, open_files(replica)
+    requests = requests_of(person.tokens["access_token"])
+    witnesses = [witness(side, person.bearer["authorization"]) for _ in range(WITNESSES)]
+    async with running(*witnesses):
+        for _ in range(times(VANISHING) // AT_ONCE):
+            await asyncio.gather(
+                *(vanish(side.command_url, chance.choice(requests), chance) for _ in range(AT_ONCE))
+            )
+
+    async def has_let_go() -> bool:
+        return open_files(replica) <= before + SPARE_FILES
+
+    await eventually(has_let_go, within_seconds=CALM_SECONDS)
+    assert (await side.sign_in(person.email)).status_code == 201
+    assert await unfinished_transactions(arena) == 0
+    record("vanishing clients", times(VANISHING), files_before=before, files_after=open_files(replica))
+    await judged(arena)
+
+
+async def unfinished_transactions(arena: Chancery) -> int:
+    """Of all processes of this stack."""
+    postgres = await Postgres.open(arena.settings["CHANCERY_POSTGRES_DSN"], max_connections=1)
+    try:
+        (row,) = await postgres.fetch(
+            "select count(*) as busy from pg_stat_activity where state = 'idle in transaction'"
+        )
+    finally:
+        await postgres.close()
+    return int(row["busy"])

@@ -1,0 +1,61 @@
+"""One process whose machine has the wrong time: nobody's tokens are older or younger for it, and order is untouched."""
+
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import distribution
+
+import jwt
+import pytest
+
+from tests.e2e.conftest import command_process
+from tests.support.chancery import Chancery
+from tests.support.log_reading import read_log
+
+LIBRARY = distribution("libfaketime").locate_file("libfaketime/vendor/libfaketime/src/libfaketime.so.1")
+CLOSE = timedelta(seconds=30)
+"""More than these processes can be apart, less than any of the offsets."""
+
+
+def at_offset(offset: str) -> dict[str, str]:
+    return {
+        "LD_PRELOAD": str(LIBRARY),
+        "FAKETIME": offset,
+        "DONT_FAKE_MONOTONIC": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "CHANCERY_FORWARDING": "off",
+    }
+
+
+@pytest.mark.parametrize("offset", ["-400d", "-1h", "+90s", "+400d"])
+async def test_a_command_process_with_a_wrong_clock_decides_as_the_others(
+    chancery: Chancery, offset: str
+) -> None:
+    person = await chancery.new_person()
+    async with command_process(chancery, at_offset(offset)) as (skewed, _):
+        named = await skewed.command("PATCH", "/v1/me", headers=person.bearer, json={"display_name": "x"})
+        assert named.status_code == 204
+        signed_in = await skewed.sign_in(person.email)
+        assert signed_in.status_code == 201
+        rotated = await skewed.refresh(person.tokens["refresh_token"])
+        assert rotated.status_code == 200
+    tokens = signed_in.json()
+    claims = jwt.decode(tokens["access_token"], options={"verify_signature": False})
+    assert abs(datetime.fromtimestamp(claims["iat"], UTC) - datetime.now(UTC)) < CLOSE
+    assert (await chancery.introspect(tokens["access_token"]))["active"]
+    again = await chancery.refresh(tokens["refresh_token"])
+    assert again.status_code == 200
+    commit = (await read_log(chancery.settings))[tokens["position"]].commit
+    assert abs(commit.at - datetime.now(UTC)) < CLOSE
+
+
+@pytest.mark.parametrize("offset", ["-400d", "+1h"])
+async def test_a_query_process_with_a_wrong_clock_answers_as_the_others(
+    chancery: Chancery, offset: str
+) -> None:
+    person = await chancery.new_person()
+    token = person.tokens["access_token"]
+    async with command_process(chancery, at_offset(offset), "query") as (skewed, _):
+        assert (await skewed.introspect(token))["active"]
+        assert (await skewed.introspect(person.tokens["refresh_token"]))["active"]
+        path = f"/v1/sessions/{person.tokens['session_id']}"
+        assert (await chancery.command("DELETE", path, headers=person.bearer)).status_code == 204
+        await skewed.until_inactive(token)
