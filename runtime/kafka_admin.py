@@ -8,7 +8,8 @@ from typing import TypeVar
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError
+from aiokafka.errors import KafkaError, NodeNotReadyError, TopicAlreadyExistsError
+from aiokafka.protocol.api import Response
 
 from runtime.kafka import KafkaUnavailableError
 
@@ -38,10 +39,16 @@ class KafkaAdmin:
             spec.name, spec.partitions, spec.replication_factor, topic_configs=dict(spec.settings)
         )
         with contextlib.suppress(TopicAlreadyExistsError):
-            response = await _insist(lambda: self._client.create_topics([topic]))
+            response = await _insist(lambda: self._create(topic))
             for error in response.topic_errors:
                 if error[1] not in (0, TopicAlreadyExistsError.errno):
                     raise KafkaUnavailableError(f"cannot create topic {spec.name}: {error[2]}")
+
+    async def _create(self, topic: NewTopic) -> Response:
+        try:
+            return await self._client.create_topics([topic])
+        except AttributeError:  # aiokafka 0.14 asks the controller for its address also where there is none
+            raise NodeNotReadyError("the cluster has no controller at the moment") from None
 
     async def partition_count(self, topic: str) -> int:
         """How many partitions the topic has, 0 if there is no such topic."""

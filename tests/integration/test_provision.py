@@ -4,6 +4,8 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from aiokafka.cluster import ClusterMetadata
+from aiokafka.protocol.api import Response
 
 from eventstore.commit import Genesis, encode
 from eventstore.errors import UnsafeTopicError
@@ -53,6 +55,22 @@ async def refusal(broker: Broker, topics: Topics) -> str:
 
 
 async def test_topics_that_were_made_here_are_safe(broker: Broker, topics: Topics) -> None:
+    await verified(broker, topics)
+
+
+async def test_topics_wait_for_a_cluster_that_is_electing_its_controller(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tidings, nobody, update = iter(range(4)), -1, ClusterMetadata.update_metadata
+
+    def without_a_controller_at_first(cluster: ClusterMetadata, metadata: Response) -> None:
+        update(cluster, metadata)
+        if next(tidings, nobody) != nobody:
+            cluster.controller = None
+
+    monkeypatch.setattr(ClusterMetadata, "update_metadata", without_a_controller_at_first)
+    topics = await broker.new_topics()
+    assert next(tidings, nobody) == nobody, "there was a controller all the time"
     await verified(broker, topics)
 
 
