@@ -19,10 +19,10 @@ def status(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Show how far every projector is behind the log. Exit code 1 unless all of them are live."""
+    """Show how far every projector is behind the log. Exit code 1 unless all that serve are live."""
     with explained():
         found = asyncio.run(_status())
-    is_live = all(one.state == "live" for one in found)
+    is_live = all(one.state == "live" for one in found if one.role == "serving")
     if as_json:
         from readmodels.projections import projector_object
 
@@ -36,7 +36,7 @@ def status(
 
 @app.command("retry")
 def retry(
-    projector: Annotated[str, typer.Argument(help="The read model, e.g. accounts_v3.")],
+    projector: Annotated[str, typer.Argument(help="The read model, e.g. accounts_v1.")],
     *,
     stream: Annotated[str, typer.Option(help="Only this parked stream.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -63,21 +63,23 @@ async def _retry(name: str, stream: str) -> dict[str, str | None]:
     from eventstore.key_encryption import key_encryption
     from eventstore.key_index import MemoryKeyIndex
     from eventstore.keyring import Keyring
-    from projectors.app import table_projectors
     from projectors.parking import retry
+    from projectors.versions import is_ours, projector_of
     from readmodels.parked_facts import streams_of
+    from readmodels.versions import all_versions
     from runtime.postgres import Postgres
     from runtime.settings import load_settings
 
-    projector = next((one for one in table_projectors() if one.name == name), None)
-    if projector is None:
-        known = ", ".join(one.name for one in table_projectors())
-        raise typer.BadParameter(f"{name} is none of {known}")
     settings = load_settings()
     log = KafkaLog(settings.kafka_bootstrap, settings.events_topic, settings.partitions)
     store = KafkaKeyStore(settings.kafka_bootstrap, settings.keys_topic, settings.partitions)
     postgres = await Postgres.open(settings.postgres_dsn.get_secret_value())
     try:
+        versions = [one for one in await all_versions(postgres) if is_ours(one)]
+        projector = next((projector_of(one) for one in versions if one.projector == name), None)
+        if projector is None:
+            known = ", ".join(one.projector for one in versions)
+            raise typer.BadParameter(f"{name} is none of {known}")
         await log.start()
         await store.start()
         keyring = Keyring(store, key_encryption(settings), MemoryKeyIndex())
@@ -123,7 +125,8 @@ async def _status() -> "tuple[ProjectorStatus, ...]":
 def _print(status: "ProjectorStatus") -> None:
     records = "unknown" if status.lag_records is None else f"{status.lag_records} records"
     seconds = "" if status.lag_seconds is None else f", {status.lag_seconds:.1f} s"
-    print(f"{status.projector:<20} {status.state:<9} behind by {records}{seconds}")
+    role = "" if status.role == "serving" else f" ({status.role})"
+    print(f"{status.projector:<20} {status.state:<9} behind by {records}{seconds}{role}")
     for one in status.partitions:
         if one.state != "live":
             print(f"  partition {one.partition}: {one.state}{f', {one.reason}' if one.reason else ''}")

@@ -6,30 +6,19 @@ from datetime import timedelta
 
 from prometheus_client import CollectorRegistry
 
-from projectors.accounts_v3 import AccountsV3
-from projectors.audit_v1 import AuditV1
-from projectors.clients_v2 import ClientsV2
 from projectors.connect import STARTING, open_keyring, open_log, wait_for_topics
 from projectors.lag_watch import LagWatch
 from projectors.metrics import Metrics
-from projectors.projector import Projector
-from projectors.revoked_tokens_v1 import RevokedTokensV1
 from projectors.runner import Runner
-from projectors.sessions_v1 import SessionsV1
-from projectors.signing_keys_v2 import SigningKeysV2
 from projectors.tables import Tables
 from projectors.valkey_v1 import ValkeyV1
+from projectors.versions import VersionWatch
 from runtime.health import Health
 from runtime.postgres import Postgres
 from runtime.redis import Valkey
 from runtime.settings import Settings
 
 VALKEY_SECONDS = 2.0
-
-
-def table_projectors() -> tuple[Projector, ...]:
-    """Everything that is built in PostgreSQL."""
-    return (AccountsV3(), SessionsV1(), ClientsV2(), SigningKeysV2(), RevokedTokensV1(), AuditV1())
 
 
 async def run(settings: Settings, health: Health, registry: CollectorRegistry) -> None:
@@ -47,7 +36,7 @@ async def run(settings: Settings, health: Health, registry: CollectorRegistry) -
         opened.push_async_callback(postgres.close)
         valkey = Valkey.open(settings.redis_url.get_secret_value(), timeout_seconds=VALKEY_SECONDS)
         opened.push_async_callback(valkey.close)
-        tables = Tables(postgres, table_projectors(), metrics)
+        tables = Tables(postgres, (), metrics)
         revocations = ValkeyV1(valkey, metrics, partitions=settings.partitions)
         runners = (
             Runner(tables_log, keyring, tables, health, metrics),
@@ -56,6 +45,7 @@ async def run(settings: Settings, health: Health, registry: CollectorRegistry) -
         limit = timedelta(seconds=settings.projection_lag_seconds)
         health.set(STARTING, None)
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(VersionWatch(postgres, tables, health).run())
             for runner in runners:
                 tasks.create_task(runner.run())
             tasks.create_task(LagWatch(runners, postgres, health, metrics, limit).run())

@@ -14,7 +14,6 @@ from projectors.metrics import Metrics
 from projectors.runner import Runner
 from readmodels.consumer_reports import Report, publish_reports
 from readmodels.parked_facts import counts_parked
-from readmodels.tables import READ_MODELS
 from runtime.health import Health
 from runtime.postgres import Postgres, PostgresRejectedError, PostgresUnavailableError
 
@@ -54,9 +53,8 @@ class LagWatch:
 
     async def count_parked(self) -> None:
         with contextlib.suppress(PostgresUnavailableError, PostgresRejectedError):
-            counts = await counts_parked(self._postgres)
-            for projector in READ_MODELS:
-                self._metrics.parked.labels(projector).set(counts.get(projector, 0))
+            for projector, streams in (await counts_parked(self._postgres)).items():
+                self._metrics.parked.labels(projector).set(streams)
 
     def _tell(self, consumer: str, report: Report) -> None:
         labels = (consumer, str(report.partition))

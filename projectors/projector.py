@@ -5,7 +5,8 @@ the facts were cut into batches. It is never asked to apply a fact twice; its ch
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from dataclasses import fields
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import msgspec
 
@@ -19,7 +20,7 @@ Row = TypeVar("Row")
 class Projector(Protocol):
     @property
     def name(self) -> str:
-        """The read model with its version, e.g. `sessions_v1`."""
+        """The read model with its version, e.g. `sessions_v1`: its table, and in the checkpoints."""
         ...
 
     @property
@@ -31,6 +32,15 @@ class Projector(Protocol):
     def handles(self) -> frozenset[type[Event]]: ...
 
     async def apply(self, tx: Connection, facts: Sequence[RecordedFact]) -> None: ...
+
+
+class Versioned:
+    """A projector of one version's table. Versions of a release differ in nothing but the table's name."""
+
+    read_model: ClassVar[str]
+
+    def __init__(self, version: int) -> None:
+        self.name = f"{self.read_model}_v{version}"
 
 
 def fold_rows(
@@ -50,6 +60,18 @@ def fold_rows(
 def as_json(rows: Sequence[Any]) -> str:
     """Rows as one parameter, for `json_populate_recordset`."""
     return msgspec.json.encode(rows).decode()
+
+
+def as_columns(row_type: type[Any], rows: Sequence[Any]) -> list[list[Any]]:
+    """Rows as one list for each field of their dataclass, in its order, for `unnest`; tuples as words of one text.
+
+    PostgreSQL cannot unnest lists of lists by rows.
+    """
+    return [[_cell(getattr(row, field.name)) for row in rows] for field in fields(row_type)]
+
+
+def _cell(value: Any) -> Any:
+    return " ".join(value) if isinstance(value, tuple) else value
 
 
 def storable(text: str | None) -> str | None:

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from events.fact import Event
 from eventstore.chain import Head
-from eventstore.errors import CorruptLogError
+from eventstore.errors import CorruptLogError, UnavailableError
 from projectors.follower import Batch
 from projectors.keep_going import OutrunError
 from projectors.metrics import Metrics
@@ -35,17 +35,29 @@ class Tables:
 
     def __init__(self, postgres: Postgres, projectors: Sequence[Projector], metrics: Metrics) -> None:
         self._postgres = postgres
-        self._projectors = projectors
-        self._names = [projector.name for projector in projectors]
+        self._projectors = tuple(projectors)
         self._metrics = metrics
         self._known: dict[int, dict[str, Checkpoint]] = {}
         self._log_id = ""
-        self.handles: frozenset[type[Event]] = frozenset().union(*(p.handles for p in projectors))
+
+    @property
+    def handles(self) -> frozenset[type[Event]]:
+        return frozenset().union(*(projector.handles for projector in self._projectors))
+
+    @property
+    def names(self) -> list[str]:
+        return [projector.name for projector in self._projectors]
+
+    def build(self, projectors: Sequence[Projector]) -> None:
+        """Build these from now on: each partition takes them up when it next looks, from the last of them on."""
+        self._projectors = tuple(projectors)
 
     async def open(self, partition: int, log_id: str) -> Head:
+        if not self._projectors:
+            raise UnavailableError("no read model is known yet that is to be kept up here")
         await create_tables(self._postgres)
         async with self._postgres.connection() as connection:
-            stored = await begin_checkpoints(connection, self._names, partition, log_id)
+            stored = await begin_checkpoints(connection, self.names, partition, log_id)
         for checkpoint in stored.values():
             require_same_log(partition, checkpoint, log_id)
         self._log_id = log_id
@@ -60,12 +72,12 @@ class Tables:
         await self._advance(partition, batch, apply_or_park)
 
     async def _advance(self, partition: int, batch: Batch, apply: Apply) -> None:
-        known = self._known[partition]
+        known = self._checkpoints(partition)
         reached = self._checkpoint(batch.head)
         async with self._postgres.transaction() as tx:
-            if await lock_checkpoints(tx, self._names, partition) != known:
+            if await lock_checkpoints(tx, list(known), partition) != known:
                 raise OutrunError
-            parked = await streams_parked(tx, self._names, partition)
+            parked = await streams_parked(tx, list(known), partition)
             behind = [p for p in self._projectors if known[p.name].next_offset < reached.next_offset]
             counts = {}
             for projector in behind:
@@ -79,9 +91,10 @@ class Tables:
             self._metrics.events.labels(name).inc(count)
 
     async def confirm(self, partition: int) -> None:
+        known = self._checkpoints(partition)
         async with self._postgres.connection() as connection:
-            stored = await read_checkpoints(connection, self._names, partition)
-        if stored != self._known[partition]:
+            stored = await read_checkpoints(connection, list(known), partition)
+        if stored != known:
             raise OutrunError
 
     async def ask_time(self) -> datetime:
@@ -90,7 +103,14 @@ class Tables:
     async def mark_fresh(self, asked_at: datetime, ends: Mapping[int, int]) -> set[int]:
         if not self._known:
             return set()
-        return await mark_fresh(self._postgres, self._names, self._log_id, ends, asked_at)
+        return await mark_fresh(self._postgres, self.names, self._log_id, ends, asked_at)
+
+    def _checkpoints(self, partition: int) -> dict[str, Checkpoint]:
+        """Those that this partition was opened with. OutrunError if others are to be built now."""
+        known = self._known[partition]
+        if known.keys() != set(self.names):
+            raise OutrunError
+        return known
 
     def _checkpoint(self, head: Head) -> Checkpoint:
         return Checkpoint(log_id=self._log_id, seq=head.seq, hash=head.hash, next_offset=head.next_offset)

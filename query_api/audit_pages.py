@@ -12,7 +12,7 @@ from fastapi import Request
 
 from query_api.cursors import Cursor, parse_cursor, render_cursor
 from query_api.positions import Positions, position_header
-from readmodels.audit_v1 import (
+from readmodels.audit import (
     EARLIEST,
     LATEST,
     START,
@@ -26,7 +26,7 @@ from runtime.clock import rfc3339
 from runtime.postgres import Postgres
 from runtime.serving.answers import AnswerError, HttpAnswer, failure, json_answer
 
-PROJECTOR = "audit_v1"
+PROJECTOR = "audit"
 _NEVER = -1
 
 

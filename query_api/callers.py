@@ -10,7 +10,7 @@ from fastapi import Request
 
 from query_api.tokens import CannotKnowError, TokenChecks
 from readmodels.checkpoints import is_fresh
-from readmodels.clients_v2 import Client, client_by_id
+from readmodels.clients import Client, client_by_id
 from runtime.access_token import Claims
 from runtime.encoding import base64url
 from runtime.postgres import Postgres
@@ -86,7 +86,7 @@ class Callers:
             return None
         client = await client_by_id(self._postgres, credentials.client_id)
         if client is None and not await is_fresh(
-            self._postgres, ("clients_v2",), partitions=self._partitions, stale=self._stale
+            self._postgres, ("clients",), partitions=self._partitions, stale=self._stale
         ):
             raise CannotKnowError
         digest = base64url(hashlib.sha256(credentials.secret.encode()).digest())

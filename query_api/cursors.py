@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from readmodels.audit_v1 import AuditFilter, Horizon, Place
+from readmodels.audit import AuditFilter, Horizon, Place
 from runtime.encoding import base64url, parse_base64url
 from runtime.keys import keyed_digest
 

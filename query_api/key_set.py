@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from readmodels.checkpoints import is_fresh
-from readmodels.signing_keys_v2 import SigningKey, all_signing_keys
+from readmodels.signing_keys import SigningKey, all_signing_keys
 from runtime.clock import Clock
 from runtime.postgres import Postgres
 from runtime.signing import VerificationKey, verification_key
@@ -42,7 +42,7 @@ class KeySet:
         async with self._looking:
             if kid not in self.by_kid and time.monotonic() >= self._looked_at + _LOOK_AGAIN_SECONDS:
                 self._is_complete = await is_fresh(
-                    self._postgres, ("signing_keys_v2",), partitions=self._partitions, stale=self.lead
+                    self._postgres, ("signing_keys",), partitions=self._partitions, stale=self.lead
                 )
                 await self.refresh()
                 self._looked_at = time.monotonic()

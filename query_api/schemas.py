@@ -140,10 +140,11 @@ class ParkedStreamView(BaseModel):
 
 
 class Projection(BaseModel):
-    """`state` is that of its worst partition; lags are the sum of records and the longest time."""
+    """`role`: of a read model's versions one serves; `state` is that of its worst partition; lags are the sum of records and the longest time."""
 
     projector: str
     version: int
+    role: Literal["building", "standby", "serving"]
     state: ProjectionState
     lag_records: int | None
     lag_seconds: float | None

@@ -29,21 +29,18 @@ class Checkpoint:
 class Notice:
     """What a projector's transaction tells whoever waits for it."""
 
-    projectors: Sequence[str]
+    read_models: Sequence[str]
     partition: int
     seq: int
-
-    def render(self) -> str:
-        return f"{self.partition}:{self.seq}:{','.join(self.projectors)}"
 
 
 def parse_notice(text: str) -> Notice | None:
     """None if somebody else wrote to our channel."""
     partition, _, rest = text.partition(":")
-    seq, _, projectors = rest.partition(":")
+    seq, _, read_models = rest.partition(":")
     if not (partition.isdecimal() and seq.removeprefix("-").isdecimal()):
         return None
-    return Notice(projectors=tuple(projectors.split(",")), partition=int(partition), seq=int(seq))
+    return Notice(read_models=tuple(read_models.split(",")), partition=int(partition), seq=int(seq))
 
 
 async def begin_checkpoints(
@@ -73,8 +70,15 @@ async def advance_checkpoints(
     """Move locked checkpoints on, and tell whoever waits once the transaction has ended well."""
     place = (reached.seq, reached.hash, reached.next_offset)
     await tx.execute(SQL["advance"], list(projectors), partition, *place)
-    notice = Notice(projectors=projectors, partition=partition, seq=reached.seq)
-    await tx.execute(SQL["notify"], notice.render())
+    await tx.execute(SQL["notify"], list(projectors), partition, reached.seq)
+
+
+async def lock_checkpoints_everywhere(tx: Connection, projectors: Sequence[str]) -> dict[str, dict[int, int]]:
+    """How far each projector is, by partition, and stays until the transaction ends."""
+    seqs: dict[str, dict[int, int]] = {}
+    for row in await tx.fetch(SQL["lock_everywhere"], list(projectors)):
+        seqs.setdefault(row["projector"], {})[row["partition"]] = row["seq"]
+    return seqs
 
 
 async def server_now(postgres: Postgres) -> datetime:
@@ -95,11 +99,11 @@ async def mark_fresh(
 
 
 async def is_fresh(
-    postgres: Postgres, projectors: Sequence[str], *, partitions: int, stale: timedelta
+    postgres: Postgres, read_models: Sequence[str], *, partitions: int, stale: timedelta
 ) -> bool:
     """Whether every partition of these read models was complete within `stale`: what they lack does not exist."""
-    row = await postgres.fetch_one(SQL["fresh"], list(projectors), stale)
-    return row is not None and row["fresh"] >= partitions * len(projectors)
+    row = await postgres.fetch_one(SQL["fresh"], list(read_models), stale)
+    return row is not None and row["fresh"] >= partitions * len(read_models)
 
 
 def _by_projector(rows: Iterable[Row]) -> dict[str, Checkpoint]:

@@ -34,8 +34,19 @@ update chancery.checkpoints
 set seq = $3, hash = $4, next_offset = $5
 where projector = any($1::text[]) and partition = $2;
 
+-- name: lock_everywhere
+select projector, partition, seq
+from chancery.checkpoints
+where projector = any($1::text[])
+order by partition, projector
+for update;
+
 -- name: notify
-select pg_notify('chancery_checkpoint', $1);
+-- Readers know a read model, and not which of its versions serves.
+select pg_notify('chancery_checkpoint', format('%s:%s:%s', $2::int, $3::bigint, string_agg(read_model, ',')))
+from chancery.read_models
+where projector = any($1::text[]) and role = 'serving'
+having count(*) > 0;
 
 -- name: now
 select clock_timestamp() as now;
@@ -57,10 +68,12 @@ where c.projector = locked.projector and c.partition = locked.partition
 returning c.partition;
 
 -- name: positions
-select projector, partition, seq
-from chancery.checkpoints;
+select read_model, partition, seq
+from chancery.checkpoints join chancery.read_models using (projector)
+where role = 'serving';
 
 -- name: fresh
 select count(*) as fresh
-from chancery.checkpoints
-where projector = any($1::text[]) and clock_timestamp() - fresh_at between interval '0' and $2;
+from chancery.checkpoints join chancery.read_models using (projector)
+where role = 'serving' and read_model = any($1::text[])
+  and clock_timestamp() - fresh_at between interval '0' and $2;

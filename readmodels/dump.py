@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from readmodels.tables import READ_MODELS
 from runtime.postgres import Connection, Postgres
-from runtime.statements import load_statements
+from runtime.statements import load_statements, of_table
 
 _SQL = load_statements(__file__)
 
@@ -24,9 +24,8 @@ class Digest:
 
 
 async def canonical_rows(tx: Connection, read_model: str) -> AsyncIterator[str]:
-    """The rows, one after the other."""
-    assert read_model in READ_MODELS, "a name from outside never becomes part of a statement"
-    async for row in tx.stream(_SQL["rows"].format(table=read_model)):
+    """The rows, one after the other, of what serves or of one version (`sessions_v2`)."""
+    async for row in tx.stream(of_table(_SQL, read_model)["rows"]):
         yield row["row"]
 
 

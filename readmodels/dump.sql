@@ -3,5 +3,5 @@ set transaction isolation level repeatable read, read only;
 
 -- name: rows
 select t::text as row
-from chancery.{table} t
+from chancery.{name} t
 order by t::text collate "C";

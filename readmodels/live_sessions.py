@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 
 from readmodels import valkey_keys as keys
 from readmodels.revocations import DEADLINE_SECONDS, VALKEY_SECONDS, Revocations
-from readmodels.sessions_v1 import Session, session_by_id
+from readmodels.sessions import Session, session_by_id
 from runtime.postgres import Postgres, PostgresRejectedError, PostgresUnavailableError
 from runtime.redis import Valkey, ValkeyUnavailableError
 

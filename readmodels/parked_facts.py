@@ -82,6 +82,7 @@ async def count_parked(tx: Connection, projector: str) -> int:
 
 
 async def counts_parked(postgres: Postgres) -> dict[str, int]:
+    """Of every version of every read model."""
     return {row["projector"]: row["streams"] for row in await postgres.fetch(SQL["counts"])}
 
 

@@ -46,7 +46,9 @@ delete from chancery.parked_facts where projector = $1 and stream = $2;
 select count(distinct stream) as streams from chancery.parked_facts where projector = $1;
 
 -- name: counts
-select projector, count(distinct stream) as streams from chancery.parked_facts group by projector;
+select m.projector, count(distinct p.stream) as streams
+from chancery.read_models m left join chancery.parked_facts p using (projector)
+group by m.projector;
 
 -- name: shown
 -- The first fact of each stream is the one that could not be applied; the others wait behind it.

@@ -1,4 +1,4 @@
-"""Waits until a projector has reached a position: woken by its transaction, never by a busy loop.
+"""Waits until a read model has reached a position: woken by its transaction, never by a busy loop.
 
 All waiters share one listening connection. Without it, or when a notification is lost, a slow poll goes on.
 """
@@ -26,17 +26,17 @@ class PositionWatch:
         self._news = asyncio.Event()
         self.is_connected = False
 
-    def shown(self, projector: str) -> Mapping[int, int]:
+    def shown(self, read_model: str) -> Mapping[int, int]:
         """The seq that rows read from now on show at least, by partition."""
-        return dict(self._seqs.get(projector, {}))
+        return dict(self._seqs.get(read_model, {}))
 
-    async def wait_for(self, projector: str, wanted: Mapping[int, int], *, wait_seconds: float) -> bool:
-        """Whether `projector` has reached every wanted seq (by partition), within the wait."""
-        return await self._wait(lambda: self._has_reached(projector, wanted), wait_seconds)
+    async def wait_for(self, read_model: str, wanted: Mapping[int, int], *, wait_seconds: float) -> bool:
+        """Whether it has reached every wanted seq (by partition), within the wait."""
+        return await self._wait(lambda: self._has_reached(read_model, wanted), wait_seconds)
 
-    async def wait_for_change(self, projector: str, seen: Mapping[int, int], *, wait_seconds: float) -> bool:
-        """Whether `projector` moved on from what `shown` said before, within the wait."""
-        return await self._wait(lambda: self.shown(projector) != seen, wait_seconds)
+    async def wait_for_change(self, read_model: str, seen: Mapping[int, int], *, wait_seconds: float) -> bool:
+        """Whether it moved on from what `shown` said before, within the wait."""
+        return await self._wait(lambda: self.shown(read_model) != seen, wait_seconds)
 
     async def _wait(self, is_so: Callable[[], bool], wait_seconds: float) -> bool:
         if is_so():
@@ -85,7 +85,7 @@ class PositionWatch:
     async def _poll(self, connection: Connection) -> None:
         found: dict[str, dict[int, int]] = {}
         for row in await connection.fetch(SQL["positions"]):
-            found.setdefault(row["projector"], {})[row["partition"]] = row["seq"]
+            found.setdefault(row["read_model"], {})[row["partition"]] = row["seq"]
         self._seqs = found
         await self._wake()
 
@@ -97,12 +97,12 @@ class PositionWatch:
         notice = parse_notice(text)
         if notice is None:
             return
-        for projector in notice.projectors:
-            seqs = dict(self._seqs.get(projector, {}))
+        for read_model in notice.read_models:
+            seqs = dict(self._seqs.get(read_model, {}))
             seqs[notice.partition] = notice.seq
-            self._seqs = {**self._seqs, projector: seqs}
+            self._seqs = {**self._seqs, read_model: seqs}
         self._news.set()
 
-    def _has_reached(self, projector: str, wanted: Mapping[int, int]) -> bool:
-        seqs = self._seqs.get(projector, {})
+    def _has_reached(self, read_model: str, wanted: Mapping[int, int]) -> bool:
+        seqs = self._seqs.get(read_model, {})
         return all(seqs.get(partition, -1) >= seq for partition, seq in wanted.items())

@@ -11,13 +11,13 @@ from typing import Any, Literal
 
 from readmodels.consumer_reports import SILENT_SECONDS
 from readmodels.parked_facts import ParkedStream, parked_streams
-from readmodels.tables import READ_MODELS
+from readmodels.versions import Role, all_versions
 from runtime.postgres import Postgres
 from runtime.statements import load_statements
 
 SQL = load_statements(__file__)
 
-PROJECTORS = (*READ_MODELS, "valkey_v1")
+VALKEY = "valkey_v1"
 
 State = Literal["live", "behind", "building", "silent", "halted"]
 """`building`: has not been complete yet. `silent`: no projector process reports. `halted`: needs a person."""
@@ -39,8 +39,11 @@ class PartitionStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectorStatus:
+    """`role` is that of the version among those of its read model."""
+
     projector: str
     partitions: tuple[PartitionStatus, ...]
+    role: Role = "serving"
     parked_streams: tuple[ParkedStream, ...] = ()
 
     @property
@@ -66,22 +69,24 @@ class ProjectorStatus:
 async def projector_status(
     postgres: Postgres, *, partitions: int, limit: timedelta, ends: Mapping[int, int] | None = None
 ) -> tuple[ProjectorStatus, ...]:
-    """Of every projector. `ends` are the log's own, where the caller has asked it; else what consumers saw."""
+    """Of every version of every read model, and of Valkey. `ends` are the log's own, where the caller has asked it; else what consumers saw."""
+    roles: dict[str, Role] = {one.projector: one.role for one in await all_versions(postgres)}
+    roles[VALKEY] = "serving"
     rows = {
-        (row["projector"], row["partition"]): row
-        for row in await postgres.fetch(SQL["status"], list(PROJECTORS))
+        (row["projector"], row["partition"]): row for row in await postgres.fetch(SQL["status"], list(roles))
     }
     parked = await parked_streams(postgres)
     return tuple(
         ProjectorStatus(
             projector=projector,
+            role=role,
             parked_streams=tuple(one for one in parked if one.projector == projector),
             partitions=tuple(
                 partition_status(number, rows.get((projector, number)), limit, (ends or {}).get(number))
                 for number in range(partitions)
             ),
         )
-        for projector in PROJECTORS
+        for projector, role in roles.items()
     )
 
 
@@ -119,6 +124,7 @@ def projector_object(status: ProjectorStatus) -> dict[str, Any]:
     return {
         "projector": status.projector,
         "version": status.version,
+        "role": status.role,
         "state": status.state,
         "lag_records": status.lag_records,
         "lag_seconds": status.lag_seconds,

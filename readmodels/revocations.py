@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from readmodels import valkey_keys as keys
-from readmodels.revoked_tokens_v1 import TokenIds, Verdict, table_verdicts
+from readmodels.revoked_tokens import TokenIds, Verdict, table_verdicts
 from runtime.postgres import Postgres, PostgresRejectedError, PostgresUnavailableError
 from runtime.redis import Valkey, ValkeyUnavailableError
 

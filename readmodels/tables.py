@@ -1,46 +1,59 @@
-"""Makes every table. Safe to run again, and by several processes at once."""
+"""Makes every table, and the views that readers ask. Safe to run again, and by several processes at once."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
 
 from readmodels import (
-    accounts_v3,
-    audit_v1,
+    accounts,
+    audit,
     checkpoints,
-    clients_v2,
+    clients,
     consumer_reports,
     parked_facts,
-    revoked_tokens_v1,
+    revoked_tokens,
     sent_mails,
-    sessions_v1,
-    signing_keys_v2,
+    sessions,
+    signing_keys,
+    versions,
 )
-from runtime.postgres import Postgres
-from runtime.statements import load_statements
+from readmodels.versions import Role, Version, drop, register, show, versions_in
+from runtime.postgres import Connection, Postgres
+from runtime.statements import load_statements, of_table
 
-_BUILT = {
-    "accounts_v3": accounts_v3.SQL["create"],
-    "sessions_v1": sessions_v1.SQL["create"],
-    "clients_v2": clients_v2.SQL["create"],
-    "signing_keys_v2": signing_keys_v2.SQL["create"],
-    "revoked_tokens_v1": revoked_tokens_v1.SQL["create"],
-    "audit_v1": audit_v1.SQL["create"],
+_BUILT: Mapping[str, Mapping[str, str]] = {
+    "accounts": accounts.SQL,
+    "sessions": sessions.SQL,
+    "clients": clients.SQL,
+    "signing_keys": signing_keys.SQL,
+    "revoked_tokens": revoked_tokens.SQL,
+    "audit": audit.SQL,
 }
 READ_MODELS = tuple(_BUILT)
-"""The tables that projectors build from the log."""
+"""What projectors build from the log: each a view of its version that serves."""
 _TABLES = {
     "chancery.checkpoints": checkpoints.SQL["create"],
+    "chancery.read_models": versions.SQL["create"],
     "chancery.consumer_reports": consumer_reports.SQL["create"],
     "chancery.parked_facts": parked_facts.SQL["create"],
-    **{f"chancery.{name}": create for name, create in _BUILT.items()},
     "chancery_mailer.sent_mails": sent_mails.SQL["create"],
     "chancery_mailer.checkpoints": sent_mails.SQL["create_checkpoints"],
 }
 _SQL = load_statements(__file__)
 
 
+def definition_of(read_model: str) -> str:
+    """A digest of what this release makes the read model from: hexadecimal SHA-256."""
+    return hashlib.sha256(_BUILT[read_model]["create"].encode()).hexdigest()
+
+
 async def create_tables(postgres: Postgres) -> None:
-    """Create what is missing; a table that exists is left as it is."""
+    """Create what is missing; what exists is left as it is. A new database serves the first version of each."""
     row = await postgres.fetch_one(_SQL["missing"], list(_TABLES))
     if row is not None and row["missing"] == 0:
-        return
+        row = await postgres.fetch_one(_SQL["missing_read_models"], list(READ_MODELS))
+        if row is not None and row["missing"] == 0:
+            return
     async with postgres.connection() as connection:
         await connection.execute(_SQL["lock"])
         async with connection.transaction() as tx:
@@ -49,4 +62,32 @@ async def create_tables(postgres: Postgres) -> None:
             for create in _TABLES.values():
                 await tx.execute(create)
             await tx.execute(sent_mails.SQL["create_deferred"])
+            await _create_read_models(tx)
         await connection.execute(_SQL["unlock"])
+
+
+async def create_version(tx: Connection, version: Version) -> None:
+    """The version's table, empty, and a note of it."""
+    await tx.execute(of_table(_BUILT[version.read_model], version.projector)["create"])
+    await register(tx, version)
+
+
+async def _create_read_models(tx: Connection) -> None:
+    """A read model that is new in a database with others waits to be built: it must not hold them up."""
+    known = await versions_in(tx)
+    for read_model in READ_MODELS:
+        if read_model not in {one.read_model for one in known}:
+            role: Role = "building" if known else "serving"
+            first = Version(read_model=read_model, version=1, role=role, definition=definition_of(read_model))
+            await create_version(tx, first)
+    for one in await versions_in(tx):
+        if one.read_model in READ_MODELS and await _is_missing(tx, one.projector):
+            await drop(tx, one)
+            await create_version(tx, replace(one, definition=definition_of(one.read_model)))
+        if one.role == "serving" and await _is_missing(tx, one.read_model):
+            await show(tx, one)
+
+
+async def _is_missing(tx: Connection, name: str) -> bool:
+    row = await tx.fetch_one(_SQL["missing"], [f"chancery.{name}"])
+    return row is not None and row["missing"] > 0

@@ -71,6 +71,16 @@ class Connection:
             with _translated():
                 await self._raw.execute(sql, *values)
 
+    async def copy(
+        self, schema: str, table: str, columns: Sequence[str], records: Sequence[Sequence[Any]]
+    ) -> None:
+        """Append many rows at once."""
+        async with self._turn:
+            with _translated():
+                await self._raw.copy_records_to_table(
+                    table, schema_name=schema, columns=columns, records=records
+                )
+
     async def stream(self, sql: str, *values: Any) -> AsyncIterator[Row]:
         """Rows one after the other, however many, a bounded number of them in memory. In a transaction only."""
         async with self._turn:

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Query, Request, Response
 from query_api.parameters import is_id
 from query_api.schemas import AccountPage, AccountView, LiveSessionsView
 from query_api.services import ADMIN, BEARER, PRESENT_ONLY, Services, UseServices, require_complete
-from readmodels.accounts_v3 import Account, account_of_any_status, accounts_by_email
-from readmodels.sessions_v1 import Session, live_sessions
+from readmodels.accounts import Account, account_of_any_status, accounts_by_email
+from readmodels.sessions import Session, live_sessions
 from runtime.clock import rfc3339
 from runtime.email_address import canonical_email
 from runtime.serving.answers import AnswerError, failure, json_answer, problem
@@ -35,11 +35,11 @@ async def find(
         title = "This is not an e-mail address that mail can be sent to."
         errors = [{"pointer": "/query/email", "detail": title}]
         raise AnswerError(problem(422, "invalid-email", title, errors=errors))
-    await services.positions.wait(request, "accounts_v3")
-    shown = services.positions.shown("accounts_v3")
+    await services.positions.wait(request, "accounts")
+    shown = services.positions.shown("accounts")
     found = await accounts_by_email(services.postgres, canonical, limit=MOST_ACCOUNTS)
     if not found:
-        await require_complete(request, services, "accounts_v3")
+        await require_complete(request, services, "accounts")
     content = {"items": [_view(account, services.clock()) for account in found], "next": None}
     return json_answer(200, content, shown).response()
 
@@ -48,8 +48,8 @@ async def find(
     "/{account_id}", responses={200: {"model": AccountView}, **problems(404)}, response_class=Response
 )
 async def one(request: Request, account_id: str, services: UseServices) -> Response:
-    await services.positions.wait(request, "accounts_v3")
-    shown = services.positions.shown("accounts_v3")
+    await services.positions.wait(request, "accounts")
+    shown = services.positions.shown("accounts")
     account = await _account(request, account_id, services)
     return json_answer(200, _view(account, services.clock()), shown).response()
 
@@ -61,8 +61,8 @@ async def one(request: Request, account_id: str, services: UseServices) -> Respo
 )
 async def sessions(request: Request, account_id: str, services: UseServices) -> Response:
     """The sessions that live, newest first; how others began and ended is in the timeline."""
-    await services.positions.wait(request, "accounts_v3", "sessions_v1")
-    shown = services.positions.shown("sessions_v1")
+    await services.positions.wait(request, "accounts", "sessions")
+    shown = services.positions.shown("sessions")
     account = await _account(request, account_id, services)
     live = await live_sessions(services.postgres, account.account_id, services.clock())
     return json_answer(200, {"sessions": [_session(session) for session in live]}, shown).response()
@@ -75,7 +75,7 @@ def account_not_found(request: Request) -> AnswerError:
 async def _account(request: Request, account_id: str, services: Services) -> Account:
     account = await account_of_any_status(services.postgres, account_id) if is_id(account_id) else None
     if account is None:
-        await require_complete(request, services, "accounts_v3")
+        await require_complete(request, services, "accounts")
         raise account_not_found(request)
     return account
 

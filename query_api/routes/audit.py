@@ -18,8 +18,8 @@ from query_api.parameters import (
 from query_api.routes.admin_accounts import account_not_found
 from query_api.schemas import AuditPage
 from query_api.services import ADMIN, BEARER, PRESENT_ONLY, UsePerson, UseServices, require_complete
-from readmodels.accounts_v3 import account_of_any_status
-from readmodels.audit_v1 import EARLIEST, LATEST, AuditFilter, has_audit_of
+from readmodels.accounts import account_of_any_status
+from readmodels.audit import EARLIEST, LATEST, AuditFilter, has_audit_of
 from runtime.serving.problems import problems
 
 router = APIRouter(
@@ -66,13 +66,13 @@ async def timeline(
     limit: Limit = DEFAULT_LIMIT,
 ) -> Response:
     """What happened to an account, newest first; also to a registration that was discarded."""
-    await services.positions.wait(request, "accounts_v3", "audit_v1")
+    await services.positions.wait(request, "accounts", "audit")
     is_known = is_id(account_id) and (
         await account_of_any_status(services.postgres, account_id) is not None
         or await has_audit_of(services.postgres, account_id)
     )
     if not is_known:
-        await require_complete(request, services, "accounts_v3", "audit_v1")
+        await require_complete(request, services, "accounts", "audit")
         raise account_not_found(request)
     given = AuditFilter(account_id=account_id)
     asked = Asked(walk=f"timeline:{account_id}", given=given, cursor=cursor, limit=limit)

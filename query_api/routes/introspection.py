@@ -10,7 +10,7 @@ from runtime.serving.answers import json_answer, oauth_error
 from runtime.serving.oauth import form_body, read_form
 
 SCOPE = "chancery.introspect"
-PROJECTORS = ("sessions_v1", "revoked_tokens_v1", "clients_v2")
+PROJECTORS = ("sessions", "revoked_tokens", "clients")
 router = APIRouter(tags=["tokens"])
 
 

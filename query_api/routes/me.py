@@ -7,8 +7,8 @@ from fastapi import APIRouter, Request, Response
 from query_api.callers import Person
 from query_api.schemas import Me, Sessions
 from query_api.services import BEARER, Services, UsePerson, UseServices
-from readmodels.accounts_v3 import Account, account_by_id
-from readmodels.sessions_v1 import Session, live_sessions
+from readmodels.accounts import Account, account_by_id
+from readmodels.sessions import Session, live_sessions
 from runtime.clock import rfc3339
 from runtime.serving.answers import AnswerError, failure, json_answer
 
@@ -17,8 +17,8 @@ router = APIRouter(tags=["me"], dependencies=[BEARER])
 
 @router.get("/v1/me", responses={200: {"model": Me}}, response_class=Response)
 async def me(request: Request, person: UsePerson, services: UseServices) -> Response:
-    await services.positions.wait(request, "accounts_v3")
-    shown = services.positions.shown("accounts_v3")
+    await services.positions.wait(request, "accounts")
+    shown = services.positions.shown("accounts")
     account = await _account(request, person, services)
     content: dict[str, Any] = {
         "account_id": account.account_id,
@@ -33,8 +33,8 @@ async def me(request: Request, person: UsePerson, services: UseServices) -> Resp
 
 @router.get("/v1/me/sessions", responses={200: {"model": Sessions}}, response_class=Response)
 async def sessions(request: Request, person: UsePerson, services: UseServices) -> Response:
-    await services.positions.wait(request, "sessions_v1")
-    shown = services.positions.shown("sessions_v1")
+    await services.positions.wait(request, "sessions")
+    shown = services.positions.shown("sessions")
     live = await live_sessions(services.postgres, person.account_id, services.clock())
     content = {"sessions": [_session(session, person) for session in live]}
     return json_answer(200, content, shown).response()
@@ -44,7 +44,7 @@ async def sessions(request: Request, person: UsePerson, services: UseServices) -
 @router.get("/oauth/userinfo", response_class=Response)
 async def userinfo(request: Request, person: UsePerson, services: UseServices) -> Response:
     """OpenID Connect Core section 5.3: what the token's scopes allow to be seen."""
-    await services.positions.wait(request, "accounts_v3")
+    await services.positions.wait(request, "accounts")
     account = await _account(request, person, services)
     claims: dict[str, Any] = {"sub": account.account_id}
     if "email" in person.scopes:
@@ -57,7 +57,7 @@ async def userinfo(request: Request, person: UsePerson, services: UseServices) -
 async def _account(request: Request, person: Person, services: Services) -> Account:
     """The account's row. A token is good from its first moment, the row a moment later: it is waited for."""
     until = services.positions.parse(request).wait_seconds
-    async for _ in services.positions.changes("accounts_v3", wait_seconds=until):
+    async for _ in services.positions.changes("accounts", wait_seconds=until):
         account = await account_by_id(services.postgres, person.account_id)
         if account is not None:
             return account

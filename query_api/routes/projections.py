@@ -20,7 +20,7 @@ router = APIRouter(tags=["admin"], dependencies=[BEARER, ADMIN])
 async def projections(request: Request, services: UseServices) -> Response:
     """Every projector, partition by partition; what it shows may be a second old."""
     await services.positions.wait(request, *READ_MODELS)
-    shown = services.positions.shown("audit_v1")
+    shown = services.positions.shown("audit")
     found = await projector_status(
         services.postgres, partitions=services.partitions, limit=services.lag_limit
     )

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from events.account import ProfileChanged
 from events.errand import ErrandClosed
 from events.streams import account_stream, errands_stream
+from projectors.audit import Audit, audit_row
 from projectors.audit_facts import SHOWN
-from projectors.audit_v1 import AuditV1, audit_row
-from readmodels.audit_v1 import (
+from readmodels.audit import (
     START,
     AuditEntry,
     AuditFilter,
@@ -56,7 +56,7 @@ async def test_every_fact_that_is_shown_can_be_stored_and_read(postgres: Postgre
     await create_tables(postgres)
     facts = [replace(recorded(example(cls)), number=number) for number, cls in enumerate(SHOWN)]
     async with postgres.transaction() as tx:
-        await AuditV1().apply(tx, facts)
+        await Audit(1).apply(tx, facts)
     page = await audit_page(postgres, EVERYTHING, [1], START, 200)
     rows = {audit_row(fact).type: audit_row(fact) for fact in facts}
     assert {entry.type: (entry.details, entry.ip) for entry in page} == {
@@ -74,7 +74,7 @@ async def test_months_are_made_by_many_at_once_and_nobody_halts(postgres: Postgr
     health, watch = Health(), PositionWatch(postgres)
     runners = [new_runner(log, keys, postgres, health) for _ in range(3)]
     async with running(*(runner.run() for runner in runners), watch.run()):
-        assert await watch.wait_for("audit_v1", {0: 30, 1: 30}, wait_seconds=WAIT), health.failing()
+        assert await watch.wait_for("audit", {0: 30, 1: 30}, wait_seconds=WAIT), health.failing()
     found = await all_of(postgres, limit=7)
     assert len(found) == 60
     assert [entry.place.at for entry in found] == sorted((entry.place.at for entry in found), reverse=True)
@@ -83,7 +83,7 @@ async def test_months_are_made_by_many_at_once_and_nobody_halts(postgres: Postgr
 async def test_reading_is_not_locked_out_while_a_month_is_made(postgres: Postgres) -> None:
     await create_tables(postgres)
     async with postgres.transaction() as tx:
-        await AuditV1().apply(tx, [recorded(started())])
+        await Audit(1).apply(tx, [recorded(started())])
         assert await asyncio.wait_for(all_of(postgres), 2) == []
 
 
@@ -132,7 +132,7 @@ async def test_a_walk_shows_what_was_there_at_its_begin_once_whatever_comes_late
         fact = recorded(ProfileChanged(), account_stream(people[partition]))
         position = replace(fact.position, partition=partition, seq=seqs[partition])
         async with postgres.transaction() as tx:
-            await AuditV1().apply(tx, [replace(fact, at=at, position=position)])
+            await Audit(1).apply(tx, [replace(fact, at=at, position=position)])
         return Place(at=at, partition=partition, seq=seqs[partition], number=0)
 
     there = [await project(*one) for one in before]
@@ -155,9 +155,7 @@ async def test_a_walk_without_its_horizon_would_show_what_came_late(postgres: Po
     async def project(seq: int, minutes: int) -> None:
         position = replace(fact.position, seq=seq)
         async with postgres.transaction() as tx:
-            await AuditV1().apply(
-                tx, [replace(fact, at=NOON + timedelta(minutes=minutes), position=position)]
-            )
+            await Audit(1).apply(tx, [replace(fact, at=NOON + timedelta(minutes=minutes), position=position)])
 
     await project(1, 1)
     await project(2, 5)
@@ -206,4 +204,4 @@ async def test_digests_tell_equal_tables_from_others(postgres: Postgres) -> None
     changed = {
         digest.read_model for digest, was in zip(await digests(postgres), first, strict=True) if digest != was
     }
-    assert changed == {"audit_v1"}
+    assert changed == {"audit"}

@@ -7,11 +7,11 @@ import redis
 from prometheus_client import CollectorRegistry
 
 from eventstore.memory_log import MemoryLog
-from projectors.app import table_projectors
 from projectors.metrics import Metrics
 from projectors.runner import Runner
 from projectors.tables import Tables
 from projectors.valkey_v1 import ValkeyV1
+from projectors.versions import first_versions
 from readmodels.live_sessions import LiveSession, LiveSessions, Missing
 from readmodels.tables import create_tables
 from runtime.health import Health
@@ -41,7 +41,7 @@ def valkey_runner(log: MemoryLog, keys: KeyTopic, valkey: Valkey) -> Runner:
 
 def tables_runner(log: MemoryLog, keys: KeyTopic, postgres: Postgres) -> Runner:
     metrics = Metrics(CollectorRegistry())
-    tables = Tables(postgres, table_projectors(), metrics)
+    tables = Tables(postgres, first_versions(), metrics)
     return Runner(log, keys.keyring(), tables, Health(), metrics)
 
 

@@ -17,14 +17,14 @@ from eventstore.errors import UnavailableError
 from eventstore.facts import RecordedFact
 from eventstore.log import Log
 from eventstore.memory_log import MemoryLog
-from projectors.accounts_v3 import AccountsV3
-from projectors.audit_v1 import AuditV1
+from projectors.accounts import Accounts
+from projectors.audit import Audit
 from projectors.follower import read_log_id
 from projectors.lag_watch import LagWatch
 from projectors.metrics import Metrics
 from projectors.parking import BEHIND, MOST_PARKED_STREAMS, retry
 from projectors.runner import Runner
-from projectors.sessions_v1 import SessionsV1
+from projectors.sessions import Sessions
 from projectors.tables import Tables
 from readmodels.checkpoints import is_fresh
 from readmodels.projections import projector_status
@@ -43,7 +43,7 @@ BAD = "Robert"
 POISON = ProfileChanged(display_name=BAD)
 
 
-class BuggyAccountsV3(AccountsV3):
+class BuggyAccounts(Accounts):
     """It cannot bear a name, and finds out after it has written its rows. Its repair is the class above."""
 
     async def apply(self, tx: Connection, facts: Sequence[RecordedFact]) -> None:
@@ -54,11 +54,11 @@ class BuggyAccountsV3(AccountsV3):
     fault = "select 1 / 0"
 
 
-class CarelessAccountsV3(BuggyAccountsV3):
+class CarelessAccounts(BuggyAccounts):
     """As above, by a bug in Python."""
 
     async def apply(self, tx: Connection, facts: Sequence[RecordedFact]) -> None:
-        await AccountsV3.apply(self, tx, facts)
+        await Accounts.apply(self, tx, facts)
         for fact in facts:
             if getattr(fact.event, "display_name", "") == BAD:
                 raise KeyError(fact.event)
@@ -67,7 +67,7 @@ class CarelessAccountsV3(BuggyAccountsV3):
 @dataclass(kw_only=True)
 class Stage:
     postgres: Postgres
-    projector: AccountsV3
+    projector: Accounts
     log: MemoryLog
     keys: KeyTopic = field(default_factory=KeyTopic)
     health: Health = field(default_factory=Health)
@@ -75,7 +75,7 @@ class Stage:
 
     def runner(self) -> Runner:
         metrics = Metrics(self.registry)
-        tables = Tables(self.postgres, (self.projector, SessionsV1(), AuditV1()), metrics)
+        tables = Tables(self.postgres, (self.projector, Sessions(1), Audit(1)), metrics)
         return Runner(self.log, self.keys.keyring(), tables, self.health, metrics)
 
     def scribe(self) -> Scribe:
@@ -95,13 +95,13 @@ class Stage:
 
         await eventually(is_so)
 
-    async def try_again(self, stream: str, projector: AccountsV3 | None = None) -> str | None:
-        return await retry(self.postgres, self.log, self.keys.keyring(), projector or AccountsV3(), stream)
+    async def try_again(self, stream: str, projector: Accounts | None = None) -> str | None:
+        return await retry(self.postgres, self.log, self.keys.keyring(), projector or Accounts(1), stream)
 
 
-@pytest.fixture(params=[BuggyAccountsV3, CarelessAccountsV3], ids=["refused", "bug"])
+@pytest.fixture(params=[BuggyAccounts, CarelessAccounts], ids=["refused", "bug"])
 async def stage(postgres: Postgres, request: pytest.FixtureRequest) -> Stage:
-    return Stage(postgres=postgres, projector=request.param(), log=await new_log())
+    return Stage(postgres=postgres, projector=request.param(1), log=await new_log())
 
 
 async def poisoned_history(scribe: Scribe) -> tuple[str, str]:
@@ -131,14 +131,14 @@ async def test_a_stream_is_parked_in_order_and_the_others_go_on(stage: Stage) ->
     assert reasons[1:] == [BEHIND] * 3
     assert BAD not in reasons[0]
     names = await stage.postgres.fetch(
-        "select account_id, status, display_name from chancery.accounts_v3 order by status"
+        "select account_id, status, display_name from chancery.accounts_v1 order by status"
     )
     assert [tuple(row.values()) for row in names] == [
         (good.removeprefix("account-"), "active", "Ada"),
         (bad.removeprefix("account-"), "pending", "Ada"),
     ]
     others = await dump(stage.postgres)
-    assert (len(others["sessions_v1"]), len(others["audit_v1"])) == (1, 8)
+    assert (len(others["sessions"]), len(others["audit"])) == (1, 8)
 
 
 async def test_a_parked_stream_does_not_make_the_others_stale(stage: Stage) -> None:
@@ -151,7 +151,7 @@ async def test_a_parked_stream_does_not_make_the_others_stale(stage: Stage) -> N
         await stage.until_well(parked=4)
 
         async def is_whole() -> bool:
-            names = ("accounts_v3", "audit_v1")
+            names = ("accounts", "audit")
             return await is_fresh(stage.postgres, names, partitions=1, stale=timedelta(seconds=3))
 
         await eventually(is_whole)
@@ -169,7 +169,7 @@ async def test_what_is_parked_is_seen(stage: Stage) -> None:
         one.projector: one.parked_streams
         for one in await projector_status(stage.postgres, partitions=1, limit=timedelta(seconds=9))
     }
-    (shown,) = status["accounts_v3"]
+    (shown,) = status["accounts_v1"]
     assert (shown.stream, shown.facts, shown.type, status["audit_v1"]) == (
         bad,
         4,
@@ -194,7 +194,7 @@ async def test_a_retry_after_the_repair_leaves_the_rows_as_if_nothing_had_been(s
     assert await stage.parked() == []
     repaired = await dump(stage.postgres)
     await empty(stage.postgres)
-    stage.projector = AccountsV3()
+    stage.projector = Accounts(1)
     stage.health = Health()
     stage.registry = CollectorRegistry()
     async with running(stage.runner().run()):
@@ -252,7 +252,7 @@ async def test_a_stream_that_grows_while_it_is_retried_stays_in_order(stage: Sta
 
     async def try_again() -> str | None:
         log, keyring = InterruptedLog(stage.log, join), stage.keys.keyring()
-        return await retry(stage.postgres, log, keyring, AccountsV3(), bad)
+        return await retry(stage.postgres, log, keyring, Accounts(1), bad)
 
     async with running(stage.runner().run()):
         await stage.until_well(parked=4)
@@ -262,7 +262,7 @@ async def test_a_stream_that_grows_while_it_is_retried_stays_in_order(stage: Sta
         joins = 2
         assert await try_again() is None
     (row,) = await stage.postgres.fetch(
-        "select display_name from chancery.accounts_v3 where account_id = $1", bad.removeprefix("account-")
+        "select display_name from chancery.accounts_v1 where account_id = $1", bad.removeprefix("account-")
     )
     assert row["display_name"] == "Bobby 0"
 
@@ -276,7 +276,7 @@ async def test_too_many_parked_streams_halt_the_partition(stage: Stage) -> None:
 
         async def is_halted() -> bool:
             reason = stage.health.failing().get("tables-0", "")
-            return f"accounts_v3 has parked {MOST_PARKED_STREAMS} streams already" in reason
+            return f"accounts_v1 has parked {MOST_PARKED_STREAMS} streams already" in reason
 
         await eventually(is_halted)
     assert len({stream for _, stream, *_ in await stage.parked()}) == MOST_PARKED_STREAMS
@@ -288,7 +288,7 @@ async def test_no_batching_shows_in_what_is_parked(postgres: Postgres, cuts: lis
     log, keys = await new_log(), KeyTopic()
     bad, _ = await poisoned_history(Scribe(log, keys.keyring()))
     await empty(postgres)
-    tables = new_tables(postgres, (BuggyAccountsV3(), AuditV1()))
+    tables = new_tables(postgres, (BuggyAccounts(1), Audit(1)))
     head = await tables.open(0, await read_log_id(log, 0))
     await postgres.execute("delete from chancery.parked_facts")
     runner = Runner(log, keys.keyring(), tables, Health(), Metrics(CollectorRegistry()))
@@ -296,4 +296,4 @@ async def test_no_batching_shows_in_what_is_parked(postgres: Postgres, cuts: lis
         await runner._apply(0, batch)  # noqa: SLF001  # what it does with a batch, whatever its size
     rows = await postgres.fetch("select stream, seq, number from chancery.parked_facts order by seq, number")
     assert [tuple(row.values()) for row in rows] == [(bad, 2, 1), (bad, 2, 2), (bad, 3, 0), (bad, 3, 1)]
-    assert len((await dump(postgres))["audit_v1"]) == 8
+    assert len((await dump(postgres))["audit"]) == 8

@@ -19,7 +19,7 @@ from eventstore.provision import Topics, create_topics, write_genesis
 from localstack.inbox import inbox_file, read_mails
 from localstack.stack import StackInfo
 from projectors import app, mailer_app
-from readmodels.accounts_v3 import account_rows
+from readmodels.accounts import account_rows
 from readmodels.positions import PositionWatch
 from readmodels.revocations import Revocations, RevocationView
 from runtime.clock import utc_now
@@ -102,10 +102,10 @@ async def test_what_is_acknowledged_is_soon_seen_and_a_revocation_soon_refused(
             session = session_of(account_id, at=datetime.now(UTC))
             position = await live.scribe.write(stream_of(account_id), registered(account_id), session)
             began = loop.time()
-            assert await watch.wait_for("accounts_v3", {position.partition: position.seq}, wait_seconds=5)
+            assert await watch.wait_for("accounts", {position.partition: position.seq}, wait_seconds=5)
             seen.append(loop.time() - began)
             async with postgres.connection() as connection:
-                assert list(await account_rows(connection, [account_id])) == [account_id]
+                assert list(await account_rows(connection, "accounts", [account_id])) == [account_id]
             assert await asked.verdict(session.session_id, "j") == "live"
             await live.scribe.write(stream_of(account_id), revoked(session))
             began = loop.time()

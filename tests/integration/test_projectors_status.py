@@ -11,7 +11,7 @@ from projectors.follower import Batch
 from projectors.lag_watch import LagWatch
 from projectors.metrics import Metrics
 from projectors.runner import Runner
-from projectors.sessions_v1 import SessionsV1
+from projectors.sessions import Sessions
 from readmodels.consumer_reports import Report, publish_reports
 from readmodels.projections import ProjectorStatus, projector_status
 from readmodels.tables import READ_MODELS, create_tables
@@ -25,6 +25,7 @@ from tests.support.scribe import Scribe
 from tests.support.tasks import eventually, running
 from tests.support.writers import new_log
 
+VERSIONS = [f"{read_model}_v1" for read_model in READ_MODELS]
 LIMIT = timedelta(seconds=10)
 
 
@@ -59,14 +60,14 @@ async def test_projectors_that_keep_up_are_live(postgres: Postgres) -> None:
     async def all_tables_are_live() -> bool:
         await create_tables(postgres)
         found = await status(postgres)
-        return all(found[name].state == "live" for name in READ_MODELS)
+        return all(found[name].state == "live" for name in VERSIONS)
 
     async with running(runner.run(), watch(runner, postgres, health, registry=registry).run()):
         await eventually(all_tables_are_live)
         found = await status(postgres)
-        assert {found[name].lag_records for name in READ_MODELS} == {0}
+        assert {found[name].lag_records for name in VERSIONS} == {0}
         assert [one.seq for one in found["audit_v1"].partitions] == [1, 1]
-        assert all(0 <= (found[name].lag_seconds or 0) < 5 for name in READ_MODELS)
+        assert all(0 <= (found[name].lag_seconds or 0) < 5 for name in VERSIONS)
         assert found["valkey_v1"].state == "silent"
         assert health.failing() == {}
         labels = {"consumer": "tables", "partition": "1"}
@@ -106,7 +107,7 @@ async def test_a_new_read_model_is_building_while_the_others_are_live(postgres: 
         "update chancery.checkpoints set fresh_at = null, seq = 0, next_offset = 1 where projector = 'audit_v1'"
     )
     found = await status(postgres)
-    assert (found["audit_v1"].partitions[0].state, found["accounts_v3"].partitions[0].state) == (
+    assert (found["audit_v1"].partitions[0].state, found["accounts_v1"].partitions[0].state) == (
         "building",
         "live",
     )
@@ -177,7 +178,7 @@ async def test_only_a_lag_that_lasts_fails_readiness(postgres: Postgres) -> None
 async def test_a_table_of_an_older_checkpoint_is_not_taken_for_its_consumer(postgres: Postgres) -> None:
     """A projector that is behind its consumer has not stopped where that halted."""
     log, keys = await new_log(2), KeyTopic()
-    await build(log, keys, new_tables(postgres, [SessionsV1()]), [])
+    await build(log, keys, new_tables(postgres, [Sessions(1)]), [])
     halted = Report(partition=0, seq=0, next_offset=1, log_end=3, lag_seconds=None, halted="a bad record")
     await publish_reports(postgres, "tables", [halted])
     assert (await status(postgres))["sessions_v1"].partitions[0].state == "halted"

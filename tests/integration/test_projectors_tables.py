@@ -14,16 +14,16 @@ from events.fact import Event
 from events.signing_keys import SigningKeyCreated
 from events.streams import SIGNING_KEYS, client_stream
 from eventstore.memory_log import MemoryLog
-from projectors.app import table_projectors
 from projectors.follower import Batch, read_log_id
 from projectors.keep_going import OutrunError
 from projectors.metrics import Metrics
-from projectors.sessions_v1 import SessionsV1
-from readmodels.accounts_v3 import account_by_id
-from readmodels.clients_v2 import client_by_id
+from projectors.sessions import Sessions
+from projectors.versions import first_versions
+from readmodels.accounts import account_by_id
+from readmodels.clients import client_by_id
 from readmodels.positions import PositionWatch
-from readmodels.sessions_v1 import live_sessions, session_by_id
-from readmodels.signing_keys_v2 import SigningKey, all_signing_keys
+from readmodels.sessions import live_sessions, session_by_id
+from readmodels.signing_keys import SigningKey, all_signing_keys
 from readmodels.tables import create_tables
 from runtime.health import Health
 from runtime.postgres import Postgres
@@ -72,8 +72,8 @@ async def test_facts_become_rows_that_the_query_side_reads(postgres: Postgres) -
     watch = PositionWatch(postgres)
     async with running(new_runner(log, keys, postgres).run(), watch.run()):
         wanted = {last.partition: last.seq, 1: 5}
-        for projector in table_projectors():
-            assert await watch.wait_for(projector.name, wanted, wait_seconds=WAIT)
+        for projector in first_versions():
+            assert await watch.wait_for(projector.name.removesuffix("_v1"), wanted, wait_seconds=WAIT)
     account = await account_by_id(postgres, account_id)
     assert account is not None
     assert (account.email, account.email_verified, account.display_name) == (
@@ -105,14 +105,14 @@ async def test_two_runners_at_once_build_the_same_rows_as_one(postgres: Postgres
     async with running(*(runner.run() for runner in runners), watch.run()):
         for _ in range(30):
             await small_history(scribe)
-        assert await watch.wait_for("sessions_v1", {1: 150}, wait_seconds=WAIT)
+        assert await watch.wait_for("sessions", {1: 150}, wait_seconds=WAIT)
     together = await dump(postgres)
     await empty(postgres)
     watch = PositionWatch(postgres)
     async with running(new_runner(log, keys, postgres).run(), watch.run()):
-        assert await watch.wait_for("sessions_v1", {1: 150}, wait_seconds=WAIT)
+        assert await watch.wait_for("sessions", {1: 150}, wait_seconds=WAIT)
     assert await dump(postgres) == together
-    assert (len(together["accounts_v3"]), len(together["sessions_v1"])) == (30, 60)
+    assert (len(together["accounts"]), len(together["sessions"])) == (30, 60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +173,7 @@ async def require_same_rows(
     expected = await dump(postgres)
     await empty(postgres)
     metrics = Metrics(CollectorRegistry())
-    builders = [builder(postgres, table_projectors(), metrics) for _ in range(2)]
+    builders = [builder(postgres, first_versions(), metrics) for _ in range(2)]
     await build_in_steps(log, keys, builders, steps)
     await build(log, keys, new_tables(postgres), [])
     assert await dump(postgres) == expected
@@ -220,11 +220,11 @@ async def test_a_new_read_model_is_built_beside_those_that_are_ahead(postgres: P
     scribe = Scribe(log, keys.keyring())
     account_id = account_id_in(0)
     await scribe.write(stream_of(account_id), registered(account_id), session_of(account_id))
-    await build(log, keys, new_tables(postgres, [SessionsV1()]), [])
+    await build(log, keys, new_tables(postgres, [Sessions(1)]), [])
     await scribe.write(stream_of(account_id), revoked(session_of(account_id)))
     await build(log, keys, new_tables(postgres), [1])
     rows = await dump(postgres)
-    assert (len(rows["accounts_v3"]), len(rows["sessions_v1"])) == (1, 1)
+    assert (len(rows["accounts"]), len(rows["sessions"])) == (1, 1)
     ended = await session_by_id(postgres, session_of(account_id).session_id)
     assert ended is not None
     assert ended.ended_cause == "sign-out"
@@ -235,7 +235,7 @@ async def test_tables_that_vanish_are_built_again(postgres: Postgres) -> None:
     await small_history(Scribe(log, keys.keyring()))
     watch = PositionWatch(postgres)
     async with running(new_runner(log, keys, postgres).run(), watch.run()):
-        assert await watch.wait_for("accounts_v3", {1: 5}, wait_seconds=WAIT)
+        assert await watch.wait_for("accounts", {1: 5}, wait_seconds=WAIT)
         before = await dump(postgres)
         await postgres.execute("drop schema chancery cascade")
 
@@ -272,7 +272,7 @@ async def test_a_fact_that_the_tables_refuse_halts_after_all_before_it(postgres:
     health = Health()
     async with running(new_runner(log, keys, postgres, health).run()):
         await eventually(lambda: says(health, "tables-0", "halted"))
-        await eventually(lambda: has_rows(postgres, "accounts_v3", 2))
+        await eventually(lambda: has_rows(postgres, "accounts", 2))
         await eventually(lambda: only_fails(health, "tables-0"))
 
 
@@ -291,8 +291,8 @@ async def test_a_backend_that_dies_is_replaced_and_nothing_is_lost(
                     "select pg_terminate_backend(pid) from pg_stat_activity"
                     " where datname = current_database() and pid <> pg_backend_pid()"
                 )
-                assert await watch.wait_for("accounts_v3", {1: position.seq}, wait_seconds=WAIT), number
-        assert await has_rows(killer, "accounts_v3", 5)
+                assert await watch.wait_for("accounts", {1: position.seq}, wait_seconds=WAIT), number
+        assert await has_rows(killer, "accounts", 5)
     finally:
         await killer.close()
 
@@ -301,7 +301,7 @@ async def test_a_position_that_is_not_reached_is_waited_for_no_longer_than_asked
     watch = PositionWatch(postgres)
     async with running(watch.run()):
         began = asyncio.get_running_loop().time()
-        assert not await watch.wait_for("accounts_v3", {0: 1}, wait_seconds=0.2)
+        assert not await watch.wait_for("accounts", {0: 1}, wait_seconds=0.2)
         assert 0.2 <= asyncio.get_running_loop().time() - began < 1
 
 
@@ -311,12 +311,12 @@ async def test_an_acknowledged_fact_is_visible_soon(postgres: Postgres) -> None:
     watch = PositionWatch(postgres)
     seconds = []
     async with running(new_runner(log, keys, postgres).run(), watch.run()):
-        assert await watch.wait_for("sessions_v1", {0: 0}, wait_seconds=WAIT)
+        assert await watch.wait_for("sessions", {0: 0}, wait_seconds=WAIT)
         for _ in range(20):
             account_id = account_id_in(0)
             position = await scribe.write(stream_of(account_id), registered(account_id))
             began = asyncio.get_running_loop().time()
-            assert await watch.wait_for("sessions_v1", {0: position.seq}, wait_seconds=WAIT)
+            assert await watch.wait_for("sessions", {0: position.seq}, wait_seconds=WAIT)
             seconds.append(asyncio.get_running_loop().time() - began)
     assert sorted(seconds)[10] < 0.1
 

@@ -9,14 +9,14 @@ from prometheus_client import CollectorRegistry
 
 from events.streams import client_stream
 from eventstore.memory_log import MemoryLog
-from projectors.app import table_projectors
 from projectors.metrics import Metrics
 from projectors.runner import Runner
 from projectors.tables import Tables
 from projectors.valkey_v1 import ValkeyV1
+from projectors.versions import first_versions
 from readmodels import valkey_keys as keys_of
 from readmodels.revocations import Revocations, RevocationView
-from readmodels.revoked_tokens_v1 import TokenIds, Verdict
+from readmodels.revoked_tokens import TokenIds, Verdict
 from runtime.health import Health
 from runtime.postgres import Postgres
 from runtime.redis import Valkey
@@ -40,7 +40,7 @@ def valkey_runner(log: MemoryLog, keys: KeyTopic, valkey: Valkey, health: Health
 
 def tables_runner(log: MemoryLog, keys: KeyTopic, postgres: Postgres) -> Runner:
     metrics = Metrics(CollectorRegistry())
-    tables = Tables(postgres, table_projectors(), metrics)
+    tables = Tables(postgres, first_versions(), metrics)
     return Runner(log, keys.keyring(), tables, Health(), metrics)
 
 

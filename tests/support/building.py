@@ -6,19 +6,19 @@ from prometheus_client import CollectorRegistry
 
 from eventstore.chain import Head
 from eventstore.memory_log import MemoryLog
-from projectors.app import table_projectors
 from projectors.follower import Batch, Follower, read_log_id
 from projectors.metrics import Metrics
 from projectors.projector import Projector
 from projectors.runner import Runner
 from projectors.tables import Tables
+from projectors.versions import first_versions
 from runtime.health import Health
 from runtime.postgres import Postgres
 from tests.support.memory_keys import KeyTopic
 
 
 def new_tables(postgres: Postgres, projectors: Sequence[Projector] | None = None) -> Tables:
-    return Tables(postgres, projectors or table_projectors(), Metrics(CollectorRegistry()))
+    return Tables(postgres, projectors or first_versions(), Metrics(CollectorRegistry()))
 
 
 def new_runner(log: MemoryLog, keys: KeyTopic, postgres: Postgres, health: Health | None = None) -> Runner:

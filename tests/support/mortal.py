@@ -57,6 +57,12 @@ class MortalConnection(Connection):
         self._tables.make_statement()
         await self._tx.execute(sql, *values)
 
+    async def copy(
+        self, schema: str, table: str, columns: Sequence[str], records: Sequence[Sequence[Any]]
+    ) -> None:
+        self._tables.make_statement()
+        await self._tx.copy(schema, table, columns, records)
+
     async def stream(self, sql: str, *values: Any) -> AsyncIterator[Row]:
         self._tables.make_statement()
         async for row in self._tx.stream(sql, *values):

@@ -24,6 +24,8 @@ async def dump(postgres: Postgres) -> dict[str, list[str]]:
 async def empty(postgres: Postgres) -> None:
     """Tables as they are before the first fact: without the audit's months too."""
     await create_tables(postgres)
-    names = ", ".join(f"chancery.{name}" for name in ("checkpoints", *READ_MODELS))
+    names = ", ".join(
+        f"chancery.{name}" for name in ("checkpoints", *(f"{model}_v1" for model in READ_MODELS))
+    )
     await postgres.execute(f"truncate {names}")
     await postgres.execute(_DROP_MONTHS)

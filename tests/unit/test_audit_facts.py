@@ -12,8 +12,8 @@ from events.fact import Event
 from events.identifier import IdentifierClaimed
 from events.streams import SIGNING_KEYS
 from eventstore.commit import Actor
+from projectors.audit import Month, audit_row
 from projectors.audit_facts import NOT_SHOWN, SHOWN
-from projectors.audit_v1 import Month, audit_row
 from tests.support.examples import NOON, REGISTERED, recorded, started
 from tests.unit.test_events import example
 
@@ -99,10 +99,10 @@ def test_text_that_postgresql_cannot_store_halts_nobody() -> None:
 
 def test_a_month_is_one_of_utc() -> None:
     east = timezone(timedelta(hours=5))
-    last = Month.of(datetime(2027, 1, 1, 4, 59, tzinfo=east))
+    last = Month.of("audit_v1", datetime(2027, 1, 1, 4, 59, tzinfo=east))
     assert last == Month(
         name="audit_v1_2026_12",
         first=datetime(2026, 12, 1, tzinfo=UTC),
         next=datetime(2027, 1, 1, tzinfo=UTC),
     )
-    assert Month.of(datetime(2027, 1, 1, 5, tzinfo=east)).first == last.next
+    assert Month.of("audit_v1", datetime(2027, 1, 1, 5, tzinfo=east)).first == last.next

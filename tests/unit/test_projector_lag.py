@@ -8,14 +8,12 @@ import pytest
 from projectors.lag import MOST_ENDS, Lag
 from readmodels.consumer_reports import SILENT_SECONDS
 from readmodels.projections import (
-    PROJECTORS,
     PartitionStatus,
     ProjectorStatus,
     State,
     partition_status,
     projector_object,
 )
-from readmodels.tables import READ_MODELS
 
 LIMIT = timedelta(seconds=10)
 LIVE = {"seq": 4, "next_offset": 5, "log_end": 5, "lag_seconds": 0.5, "silent_seconds": 0.2, "halted": None}
@@ -96,8 +94,3 @@ def test_a_projector_is_as_well_as_its_worst_partition() -> None:
     }
     unknown = ProjectorStatus(projector="x_v1", partitions=(worst, partition_status(0, None, LIMIT)))
     assert (unknown.lag_records, unknown.lag_seconds, unknown.state) == (None, None, "halted")
-
-
-def test_every_read_model_is_watched_and_has_a_version() -> None:
-    assert set(READ_MODELS) < set(PROJECTORS)
-    assert all(ProjectorStatus(projector=name, partitions=()).version >= 1 for name in PROJECTORS)

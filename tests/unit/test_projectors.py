@@ -32,15 +32,15 @@ from eventstore.key_encryption import LocalKeyEncryption
 from eventstore.key_index import KeyBatch, KeyIndex, MemoryKeyIndex
 from eventstore.keyring import Keyring
 from eventstore.memory_log import MemoryLog
-from projectors.accounts_v3 import evolve as evolve_account
+from projectors.accounts import evolve as evolve_account
 from projectors.follower import Follower, read_log_id
 from projectors.keep_going import Course, OutrunError, keep_going
 from projectors.metrics import Metrics
 from projectors.projector import fold_rows, storable
-from projectors.sessions_v1 import evolve as evolve_session
-from readmodels.accounts_v3 import Account
+from projectors.sessions import evolve as evolve_session
+from readmodels.accounts import Account
 from readmodels.checkpoints import Notice, parse_notice
-from readmodels.sessions_v1 import Session
+from readmodels.sessions import Session
 from runtime.health import Health
 from runtime.statements import load_statements
 from tests.support.chains import commit_after
@@ -172,8 +172,7 @@ def test_text_that_postgresql_cannot_store_is_made_storable() -> None:
 
 
 def test_notices_say_who_reached_what_and_strangers_are_ignored() -> None:
-    notice = Notice(projectors=("a_v1", "b_v1"), partition=3, seq=17)
-    assert parse_notice(notice.render()) == notice
+    assert parse_notice("3:17:a,b") == Notice(read_models=("a", "b"), partition=3, seq=17)
     assert parse_notice("hello") is None
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from query_api.audit_pages import admin_view, owner_view
 from query_api.cursors import MOST_CHARACTERS, Cursor, parse_cursor, render_cursor
 from query_api.parameters import is_id, parse_moment
-from readmodels.audit_v1 import EARLIEST, LATEST, AuditEntry, AuditFilter, Place
+from readmodels.audit import EARLIEST, LATEST, AuditEntry, AuditFilter, Place
 from tests.support.examples import NOON
 
 KEY, WALK = bytes(32), "timeline:aa"

@@ -1,4 +1,4 @@
-"""Builds `accounts_v3`: who is registered, under which address and name, whether it is open, and who signs in."""
+"""Builds `accounts`: who is registered, under which address and name, whether it is open, and who signs in."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,17 +19,17 @@ from events.account import (
 )
 from events.email_change import EmailChanged, EmailChangeUndone
 from eventstore.facts import RecordedFact
-from projectors.projector import as_json, fold_rows, storable
-from readmodels.accounts_v3 import Account, account_rows
+from projectors.projector import Versioned, as_columns, fold_rows, storable
+from readmodels.accounts import Account, account_rows
 from runtime.email_address import canonical_email
 from runtime.postgres import Connection
-from runtime.statements import load_statements
+from runtime.statements import load_statements, of_table
 
 _SQL = load_statements(__file__)
 
 
-class AccountsV3:
-    name = "accounts_v3"
+class Accounts(Versioned):
+    read_model = "accounts"
     parks = True
     handles = frozenset(
         {
@@ -52,12 +52,12 @@ class AccountsV3:
 
     async def apply(self, tx: Connection, facts: Sequence[RecordedFact]) -> None:
         keyed = [(fact.stream.removeprefix("account-"), fact) for fact in facts]
-        rows = await account_rows(tx, {key for key, _ in keyed})
+        rows = await account_rows(tx, self.name, {key for key, _ in keyed})
         changed, gone = fold_rows(rows, keyed, evolve)
         if changed:
-            await tx.execute(_SQL["write"], as_json(changed))
+            await tx.execute(of_table(_SQL, self.name)["write"], *as_columns(Account, changed))
         if gone:
-            await tx.execute(_SQL["delete"], gone)
+            await tx.execute(of_table(_SQL, self.name)["delete"], gone)
 
 
 def evolve(row: Account | None, fact: RecordedFact) -> Account | None:

@@ -1,6 +1,12 @@
 -- name: write
-insert into chancery.accounts_v3
-select * from json_populate_recordset(null::chancery.accounts_v3, $1::json)
+insert into chancery.{name} (
+    account_id, status, email, email_canonical, email_verified, display_name, created_at,
+    last_sign_in_at, password_changed_at, locked_until, disabled_at, closed_at, erase_after
+)
+select * from unnest(
+    $1::text[], $2::text[], $3::text[], $4::text[], $5::boolean[], $6::text[], $7::timestamptz[],
+    $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[], $13::timestamptz[]
+)
 on conflict (account_id) do update
 set status = excluded.status,
     email = excluded.email,
@@ -15,4 +21,4 @@ set status = excluded.status,
     erase_after = excluded.erase_after;
 
 -- name: delete
-delete from chancery.accounts_v3 where account_id = any($1::text[]);
+delete from chancery.{name} where account_id = any($1::text[]);

@@ -1,29 +1,29 @@
-"""Builds `sessions_v1`. Law: an ended session never lives again, in whatever order its facts are batched."""
+"""Builds `sessions`. Law: an ended session never lives again, in whatever order its facts are batched."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
 from events.account import SessionRefreshed, SessionRevoked, SessionStarted
 from eventstore.facts import RecordedFact
-from projectors.projector import as_json, fold_rows, storable
-from readmodels.sessions_v1 import Session, session_rows
+from projectors.projector import Versioned, as_columns, fold_rows, storable
+from readmodels.sessions import Session, session_rows
 from runtime.postgres import Connection
-from runtime.statements import load_statements
+from runtime.statements import load_statements, of_table
 
 _SQL = load_statements(__file__)
 
 
-class SessionsV1:
-    name = "sessions_v1"
+class Sessions(Versioned):
+    read_model = "sessions"
     parks = False
     handles = frozenset({SessionStarted, SessionRefreshed, SessionRevoked})
 
     async def apply(self, tx: Connection, facts: Sequence[RecordedFact]) -> None:
         keyed = [(_session_id(fact), fact) for fact in facts]
-        rows = await session_rows(tx, {key for key, _ in keyed})
+        rows = await session_rows(tx, self.name, {key for key, _ in keyed})
         changed, _ = fold_rows(rows, keyed, evolve)
         if changed:
-            await tx.execute(_SQL["write"], as_json(changed))
+            await tx.execute(of_table(_SQL, self.name)["write"], *as_columns(Session, changed))
 
 
 def evolve(row: Session | None, fact: RecordedFact) -> Session | None:

@@ -1,5 +1,5 @@
 -- name: create
-create table if not exists chancery.clients_v2 (
+create table if not exists chancery.{name} (
     client_id text collate "C" primary key,
     name text not null,
     scopes text[] not null,
@@ -11,5 +11,5 @@ create table if not exists chancery.clients_v2 (
 
 -- name: rows
 select client_id, name, scopes, audiences, secret_digests, created_at, deleted_at
-from chancery.clients_v2
+from chancery.{name}
 where client_id = any($1::text[]);

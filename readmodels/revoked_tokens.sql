@@ -1,5 +1,5 @@
 -- name: create
-create table if not exists chancery.revoked_tokens_v1 (
+create table if not exists chancery.{name} (
     jti text collate "C" primary key,
     client_id text collate "C" not null,
     revoked_at timestamptz not null,
@@ -10,14 +10,14 @@ create table if not exists chancery.revoked_tokens_v1 (
 -- One snapshot for all: what is marked fresh in it also holds everything up to that mark.
 with marks as (
     select count(*) filter (where clock_timestamp() - fresh_at between interval '0' and $5) as fresh
-    from chancery.checkpoints
-    where projector = any($6::text[])
+    from chancery.checkpoints join chancery.read_models using (projector)
+    where role = 'serving' and read_model = any($6::text[])
 )
 select asked.number,
-       exists (select from chancery.sessions_v1 s where s.session_id = asked.session_id and s.ended_at is not null)
-       or exists (select from chancery.revoked_tokens_v1 t where t.jti = asked.jti)
+       exists (select from chancery.sessions s where s.session_id = asked.session_id and s.ended_at is not null)
+       or exists (select from chancery.revoked_tokens t where t.jti = asked.jti)
        or exists (
-           select from chancery.clients_v2 c
+           select from chancery.clients c
            where c.client_id = asked.client_id and c.deleted_at is not null
        ) as is_revoked,
        marks.fresh >= $4 as is_fresh

@@ -13,7 +13,7 @@ SQL = load_statements(__file__)
 Verdict = Literal["revoked", "live", "unknown"]
 """`unknown` is for whoever asks to refuse: the read models are behind, or cannot be reached."""
 
-_PROJECTORS = ("clients_v2", "revoked_tokens_v1", "sessions_v1")
+_PROJECTORS = ("clients", "revoked_tokens", "sessions")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,19 +1,19 @@
-"""Builds `revoked_tokens_v1`: what machine clients gave up, for when Valkey cannot be asked."""
+"""Builds `revoked_tokens`: what machine clients gave up, for when Valkey cannot be asked."""
 
 from collections.abc import Sequence
 
 from events.client import ClientTokenRevoked
 from eventstore.facts import RecordedFact
-from projectors.projector import as_json
-from readmodels.revoked_tokens_v1 import RevokedToken
+from projectors.projector import Versioned, as_json
+from readmodels.revoked_tokens import RevokedToken
 from runtime.postgres import Connection
-from runtime.statements import load_statements
+from runtime.statements import load_statements, of_table
 
 _SQL = load_statements(__file__)
 
 
-class RevokedTokensV1:
-    name = "revoked_tokens_v1"
+class RevokedTokens(Versioned):
+    read_model = "revoked_tokens"
     parks = False
     handles = frozenset({ClientTokenRevoked})
 
@@ -28,4 +28,4 @@ class RevokedTokensV1:
             for fact in facts
             if isinstance(fact.event, ClientTokenRevoked)
         ]
-        await tx.execute(_SQL["write"], as_json(rows))
+        await tx.execute(of_table(_SQL, self.name)["write"], as_json(rows))

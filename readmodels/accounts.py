@@ -6,9 +6,10 @@ from datetime import datetime
 from typing import Literal
 
 from runtime.postgres import Connection, Postgres
-from runtime.statements import load_statements
+from runtime.statements import load_statements, of_table
 
 SQL = load_statements(__file__)
+_SERVED = of_table(SQL, "accounts")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,20 +36,23 @@ class Account:
 
 async def account_by_id(postgres: Postgres, account_id: str) -> Account | None:
     """The account, if it can sign in."""
-    row = await postgres.fetch_one(SQL["active"], account_id)
+    row = await postgres.fetch_one(_SERVED["active"], account_id)
     return None if row is None else Account(**row)
 
 
 async def account_of_any_status(postgres: Postgres, account_id: str) -> Account | None:
-    row = await postgres.fetch_one(SQL["rows"], [account_id])
+    row = await postgres.fetch_one(_SERVED["rows"], [account_id])
     return None if row is None else Account(**row)
 
 
 async def accounts_by_email(postgres: Postgres, canonical: str, *, limit: int) -> tuple[Account, ...]:
     """Those whose address this is now, of any status, newest first."""
-    return tuple(Account(**row) for row in await postgres.fetch(SQL["by_email"], canonical, limit))
+    return tuple(Account(**row) for row in await postgres.fetch(_SERVED["by_email"], canonical, limit))
 
 
-async def account_rows(tx: Connection, account_ids: Iterable[str]) -> dict[str, Account]:
+async def account_rows(tx: Connection, name: str, account_ids: Iterable[str]) -> dict[str, Account]:
     """Accounts of any status, by id."""
-    return {row["account_id"]: Account(**row) for row in await tx.fetch(SQL["rows"], list(account_ids))}
+    return {
+        row["account_id"]: Account(**row)
+        for row in await tx.fetch(of_table(SQL, name)["rows"], list(account_ids))
+    }

@@ -1,31 +1,31 @@
-"""Builds `clients_v2`. Law: a deleted client has no secret, and never lives again."""
+"""Builds `clients`. Law: a deleted client has no secret, and never lives again."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
 from events.client import ClientDeleted, ClientRegistered, ClientSecretAdded
 from eventstore.facts import RecordedFact
-from projectors.projector import as_json, fold_rows
-from readmodels.clients_v2 import Client, client_rows
+from projectors.projector import Versioned, as_json, fold_rows
+from readmodels.clients import Client, client_rows
 from runtime.postgres import Connection
-from runtime.statements import load_statements
+from runtime.statements import load_statements, of_table
 
 _LIVE_SECRETS = 2
 """As `client.secret_added` says."""
 _SQL = load_statements(__file__)
 
 
-class ClientsV2:
-    name = "clients_v2"
+class Clients(Versioned):
+    read_model = "clients"
     parks = False
     handles = frozenset({ClientRegistered, ClientSecretAdded, ClientDeleted})
 
     async def apply(self, tx: Connection, facts: Sequence[RecordedFact]) -> None:
         keyed = [(fact.stream.removeprefix("client-"), fact) for fact in facts]
-        rows = await client_rows(tx, {key for key, _ in keyed})
+        rows = await client_rows(tx, self.name, {key for key, _ in keyed})
         changed, _ = fold_rows(rows, keyed, evolve)
         if changed:
-            await tx.execute(_SQL["write"], as_json(changed))
+            await tx.execute(of_table(_SQL, self.name)["write"], as_json(changed))
 
 
 def evolve(row: Client | None, fact: RecordedFact) -> Client | None:

@@ -1,33 +1,33 @@
-"""Builds `signing_keys_v2`: the public keys that tokens are checked with. Private halves never come here."""
+"""Builds `signing_keys`: the public keys that tokens are checked with. Private halves never come here."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
 from events.signing_keys import SigningKeyCreated, SigningKeyRotated
 from eventstore.facts import RecordedFact
-from projectors.projector import as_json
-from readmodels.signing_keys_v2 import SigningKey, signing_key_rows
+from projectors.projector import Versioned, as_json
+from readmodels.signing_keys import SigningKey, signing_key_rows
 from runtime.postgres import Connection
-from runtime.statements import load_statements
+from runtime.statements import load_statements, of_table
 
 _SQL = load_statements(__file__)
 
 
-class SigningKeysV2:
+class SigningKeys(Versioned):
     """All keys are in one stream and few; a new one changes those before it."""
 
-    name = "signing_keys_v2"
+    read_model = "signing_keys"
     parks = False
     handles = frozenset({SigningKeyCreated, SigningKeyRotated})
 
     async def apply(self, tx: Connection, facts: Sequence[RecordedFact]) -> None:
-        rows = {row.kid: row for row in await signing_key_rows(tx)}
+        rows = {row.kid: row for row in await signing_key_rows(tx, self.name)}
         folded = dict(rows)
         for fact in facts:
             folded = evolve(folded, fact)
         changed = [row for kid, row in folded.items() if row != rows.get(kid)]
         if changed:
-            await tx.execute(_SQL["write"], as_json(changed))
+            await tx.execute(of_table(_SQL, self.name)["write"], as_json(changed))
 
 
 def evolve(rows: dict[str, SigningKey], fact: RecordedFact) -> dict[str, SigningKey]:

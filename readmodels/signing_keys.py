@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from runtime.postgres import Connection, Postgres, Row
-from runtime.statements import load_statements
+from runtime.statements import load_statements, of_table
 
 SQL = load_statements(__file__)
+_SERVED = of_table(SQL, "signing_keys")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,11 +26,11 @@ class SigningKey:
 
 async def all_signing_keys(postgres: Postgres) -> tuple[SigningKey, ...]:
     """Oldest first."""
-    return _keys(await postgres.fetch(SQL["all"]))
+    return _keys(await postgres.fetch(_SERVED["all"]))
 
 
-async def signing_key_rows(tx: Connection) -> tuple[SigningKey, ...]:
-    return _keys(await tx.fetch(SQL["all"]))
+async def signing_key_rows(tx: Connection, name: str) -> tuple[SigningKey, ...]:
+    return _keys(await tx.fetch(of_table(SQL, name)["all"]))
 
 
 def _keys(rows: Sequence[Row]) -> tuple[SigningKey, ...]:

@@ -1,5 +1,5 @@
 -- name: create
-create table if not exists chancery.signing_keys_v2 (
+create table if not exists chancery.{name} (
     kid text collate "C" primary key,
     alg text not null,
     public_jwk jsonb not null,
@@ -10,5 +10,5 @@ create table if not exists chancery.signing_keys_v2 (
 
 -- name: all
 select kid, alg, public_jwk::text as public_jwk, created_at, activates_at, retires_at
-from chancery.signing_keys_v2
+from chancery.{name}
 order by created_at, kid;

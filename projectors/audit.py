@@ -1,20 +1,22 @@
-"""Builds `audit_v1`: every fact that `audit_facts` shows, as one entry, in PostgreSQL partitions of a month each.
+"""Builds `audit`: every fact that `audit_facts` shows, as one entry, in PostgreSQL partitions of a month each.
 
 Law: an entry follows from its fact alone, so neither batches nor other entries show in it.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, Self
+
+import msgspec
 
 from events.streams import category_of
 from eventstore.facts import RecordedFact
 from projectors.audit_facts import SHOWN
-from projectors.projector import as_json, storable
+from projectors.projector import Versioned, storable
 from runtime.clock import rfc3339
 from runtime.postgres import Connection
-from runtime.statements import load_statements
+from runtime.statements import load_statements, of_table
 
 _SQL = load_statements(__file__)
 _TRACE_PARTS = 4
@@ -39,6 +41,9 @@ class AuditRow:
     user_agent: str | None
 
 
+_COLUMNS = tuple(field.name for field in fields(AuditRow))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Month:
     """The table of one month: its name, its first moment and that of the next one, in UTC."""
@@ -48,33 +53,33 @@ class Month:
     next: datetime
 
     @classmethod
-    def of(cls, at: datetime) -> Self:
+    def of(cls, table: str, at: datetime) -> Self:
         first = at.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
         year, month = (first.year + 1, 1) if first.month == 12 else (first.year, first.month + 1)  # noqa: PLR2004  # December
         following = first.replace(year=year, month=month)
-        return cls(name=f"audit_v1_{first:%Y_%m}", first=first, next=following)
+        return cls(name=f"{table}_{first:%Y_%m}", first=first, next=following)
 
 
-class AuditV1:
-    name = "audit_v1"
+class Audit(Versioned):
+    read_model = "audit"
     parks = True
     handles = frozenset(SHOWN)
 
     async def apply(self, tx: Connection, facts: Sequence[RecordedFact]) -> None:
-        await _make_months(tx, {Month.of(fact.at) for fact in facts})
-        await tx.execute(_SQL["write"], as_json([audit_row(fact) for fact in facts]))
+        await _make_months(tx, self.name, {Month.of(self.name, fact.at) for fact in facts})
+        await tx.copy("chancery", self.name, _COLUMNS, [_record(audit_row(fact)) for fact in facts])
 
 
-async def _make_months(tx: Connection, months: Iterable[Month]) -> None:
+async def _make_months(tx: Connection, table: str, months: Iterable[Month]) -> None:
     """Make the tables that are missing, one projector at a time; another that waits finds them made."""
-    by_name = {month.name: month for month in months}
-    if not await tx.fetch(_SQL["missing"], list(by_name)):
+    by_name, sql = {month.name: month for month in months}, of_table(_SQL, table)
+    if not await tx.fetch(sql["missing"], list(by_name)):
         return
-    await tx.execute(_SQL["lock"])
-    for row in await tx.fetch(_SQL["missing"], list(by_name)):
+    await tx.execute(sql["lock"])
+    for row in await tx.fetch(sql["missing"], list(by_name)):
         month = by_name[row["name"]]
         first, following = month.first.isoformat(), month.next.isoformat()
-        await tx.execute(_SQL["create"].format(name=month.name, first=first, next=following))
+        await tx.execute(sql["create"].format(month=month.name, first=first, next=following))
 
 
 def audit_row(fact: RecordedFact) -> AuditRow:
@@ -95,6 +100,11 @@ def audit_row(fact: RecordedFact) -> AuditRow:
         ip=storable(getattr(event, "ip", None)),
         user_agent=storable(getattr(event, "user_agent", None)),
     )
+
+
+def _record(row: AuditRow) -> tuple[Any, ...]:
+    details = msgspec.json.encode(row.details).decode()
+    return tuple(details if name == "details" else getattr(row, name) for name in _COLUMNS)
 
 
 def _trace_id(traceparent: str) -> str | None:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from runtime.postgres import Connection, Postgres, Row
-from runtime.statements import load_statements
+from runtime.statements import load_statements, of_table
 
 SQL = load_statements(__file__)
+_SERVED = of_table(SQL, "sessions")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,17 +36,17 @@ class Session:
 
 
 async def session_by_id(postgres: Postgres, session_id: str) -> Session | None:
-    row = await postgres.fetch_one(SQL["rows"], [session_id])
+    row = await postgres.fetch_one(_SERVED["rows"], [session_id])
     return None if row is None else _session(row)
 
 
 async def live_sessions(postgres: Postgres, account_id: str, at: datetime) -> tuple[Session, ...]:
     """The account's sessions that are neither ended nor expired at `at`, newest first."""
-    return tuple(_session(row) for row in await postgres.fetch(SQL["live"], account_id, at))
+    return tuple(_session(row) for row in await postgres.fetch(_SERVED["live"], account_id, at))
 
 
-async def session_rows(tx: Connection, session_ids: Iterable[str]) -> dict[str, Session]:
-    rows = await tx.fetch(SQL["rows"], list(session_ids))
+async def session_rows(tx: Connection, name: str, session_ids: Iterable[str]) -> dict[str, Session]:
+    rows = await tx.fetch(of_table(SQL, name)["rows"], list(session_ids))
     return {row["session_id"]: _session(row) for row in rows}
 
 

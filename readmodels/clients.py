@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from runtime.postgres import Connection, Postgres, Row
-from runtime.statements import load_statements
+from runtime.statements import load_statements, of_table
 
 SQL = load_statements(__file__)
+_SERVED = of_table(SQL, "clients")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,12 +25,12 @@ class Client:
 
 
 async def client_by_id(postgres: Postgres, client_id: str) -> Client | None:
-    row = await postgres.fetch_one(SQL["rows"], [client_id])
+    row = await postgres.fetch_one(_SERVED["rows"], [client_id])
     return None if row is None else _client(row)
 
 
-async def client_rows(tx: Connection, client_ids: Iterable[str]) -> dict[str, Client]:
-    rows = await tx.fetch(SQL["rows"], list(client_ids))
+async def client_rows(tx: Connection, name: str, client_ids: Iterable[str]) -> dict[str, Client]:
+    rows = await tx.fetch(of_table(SQL, name)["rows"], list(client_ids))
     return {row["client_id"]: _client(row) for row in rows}
 
 

@@ -1,0 +1,4 @@
+-- name: write
+insert into chancery.{name}
+select * from json_populate_recordset(null::chancery.{name}, $1::json)
+on conflict (jti) do nothing;

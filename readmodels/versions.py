@@ -1,0 +1,97 @@
+"""The versions of each read model: which serves, which are kept up beside it, which is being built.
+
+Readers ask the view with the read model's name (`chancery.sessions`); it shows the one version that serves
+(`chancery.sessions_v1`). Laws: a version serves only once it is as far as the one before it, and the view, the
+role and whoever waits for a position change in one transaction.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from readmodels.checkpoints import lock_checkpoints_everywhere
+from runtime.postgres import Connection, Postgres
+from runtime.statements import load_statements
+
+SQL = load_statements(__file__)
+
+Role = Literal["building", "standby", "serving"]
+"""`building`: only the command that builds it writes it. `standby`: kept up, and may serve. One serves."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """`definition` is a digest of what the table was made from; another release may have another."""
+
+    read_model: str
+    version: int
+    role: Role
+    definition: str
+
+    @property
+    def projector(self) -> str:
+        return f"{self.read_model}_v{self.version}"
+
+
+class BehindError(Exception):
+    """A version was to serve that lacks what the one that serves now shows already."""
+
+
+async def all_versions(postgres: Postgres) -> tuple[Version, ...]:
+    return tuple(Version(**row) for row in await postgres.fetch(SQL["all"]))
+
+
+async def versions_in(tx: Connection) -> tuple[Version, ...]:
+    return tuple(Version(**row) for row in await tx.fetch(SQL["all"]))
+
+
+async def register(tx: Connection, version: Version) -> None:
+    """Note a version; one that is known already stays as it is."""
+    await tx.execute(
+        SQL["register"],
+        version.read_model,
+        version.version,
+        version.projector,
+        version.role,
+        version.definition,
+    )
+
+
+async def stand_by(tx: Connection, version: Version) -> None:
+    """From now on projectors keep it up."""
+    await tx.execute(SQL["become"], version.read_model, version.version, "standby")
+
+
+async def show(tx: Connection, version: Version) -> None:
+    """Let the read model's view show this version."""
+    names = {"name": version.projector, "read_model": version.read_model}
+    await tx.execute(SQL["drop_view"].format(**names))
+    await tx.execute(SQL["serve"].format(**names))
+
+
+async def switch(postgres: Postgres, now: Version | None, then: Version) -> None:
+    """Let `then` serve in place of `now`, for all readers at one moment.
+
+    BehindError if it is not as far in every partition: no reader ever sees less than before.
+    """
+    async with postgres.transaction() as tx:
+        names = [one.projector for one in (now, then) if one is not None]
+        seqs = await lock_checkpoints_everywhere(tx, names)
+        if now is not None:
+            _require_as_far(seqs.get(now.projector, {}), seqs.get(then.projector, {}), then)
+            await stand_by(tx, now)
+        await tx.execute(SQL["become"], then.read_model, then.version, "serving")
+        await show(tx, then)
+
+
+async def drop(tx: Connection, version: Version) -> None:
+    """All that there is of a version, and its note."""
+    for name in ("forget", "forget_checkpoints", "forget_parked"):
+        await tx.execute(SQL[name], version.projector)
+    await tx.execute(SQL["drop_table"].format(name=version.projector))
+
+
+def _require_as_far(now: Mapping[int, int], then: Mapping[int, int], version: Version) -> None:
+    behind = [partition for partition, seq in now.items() if then.get(partition, -1) < seq]
+    if behind:
+        raise BehindError(f"{version.projector} is behind in partitions {', '.join(map(str, behind))}")
