@@ -14,6 +14,7 @@ def explained() -> Iterator[None]:
     from domain.refusals import Refusal
     from eventstore.errors import CorruptLogError, TryAgainError, UnsafeTopicError
     from eventstore.sealing import UnsealError
+    from readmodels.versions import RebuildError
     from runtime.kafka import KafkaUnavailableError
     from runtime.postgres import PostgresUnavailableError
     from runtime.settings import SettingsError
@@ -24,7 +25,7 @@ def explained() -> Iterator[None]:
         _leave(str(error), USAGE)
     except Refusal as refusal:
         _leave(refusal.sentence, CHECK_FAILED)
-    except (UnsafeTopicError, CorruptLogError, UnsealError) as error:
+    except (UnsafeTopicError, CorruptLogError, UnsealError, RebuildError) as error:
         _leave(str(error), CHECK_FAILED)
     except (TryAgainError, KafkaUnavailableError, PostgresUnavailableError, OSError) as error:
         _leave(f"{error}. Is the stack up? `chancery status` tells.", UNREACHABLE)

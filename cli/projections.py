@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.failures import CHECK_FAILED, explained
+from cli.opened import opened_log
+from cli.rebuild import drop, rebuild, switch
 
 if TYPE_CHECKING:
     from readmodels.projections import ProjectorStatus
 
 app = typer.Typer(help="The read models that are built from the log.", no_args_is_help=True)
+for command in (rebuild, switch, drop):
+    app.command(command.__name__)(command)
 
 
 @app.command("status")
@@ -58,43 +62,26 @@ def retry(
 
 async def _retry(name: str, stream: str) -> dict[str, str | None]:
     from eventstore.errors import CorruptLogError, UnavailableError
-    from eventstore.kafka_keys import KafkaKeyStore
-    from eventstore.kafka_log import KafkaLog
-    from eventstore.key_encryption import key_encryption
-    from eventstore.key_index import MemoryKeyIndex
-    from eventstore.keyring import Keyring
     from projectors.parking import retry
     from projectors.versions import is_ours, projector_of
     from readmodels.parked_facts import streams_of
     from readmodels.versions import all_versions
-    from runtime.postgres import Postgres
-    from runtime.settings import load_settings
 
-    settings = load_settings()
-    log = KafkaLog(settings.kafka_bootstrap, settings.events_topic, settings.partitions)
-    store = KafkaKeyStore(settings.kafka_bootstrap, settings.keys_topic, settings.partitions)
-    postgres = await Postgres.open(settings.postgres_dsn.get_secret_value())
-    try:
-        versions = [one for one in await all_versions(postgres) if is_ours(one)]
+    async with opened_log() as opened:
+        versions = [one for one in await all_versions(opened.postgres) if is_ours(one)]
         projector = next((projector_of(one) for one in versions if one.projector == name), None)
         if projector is None:
             known = ", ".join(one.projector for one in versions)
             raise typer.BadParameter(f"{name} is none of {known}")
-        await log.start()
-        await store.start()
-        keyring = Keyring(store, key_encryption(settings), MemoryKeyIndex())
-        parked = [one for one in await streams_of(postgres, name) if stream in ("", one)]
         outcomes: dict[str, str | None] = {}
-        for one in parked:
+        for one in await streams_of(opened.postgres, name):
+            if stream not in ("", one):
+                continue
             try:
-                outcomes[one] = await retry(postgres, log, keyring, projector, one)
+                outcomes[one] = await retry(opened.postgres, opened.log, opened.keyring, projector, one)
             except (CorruptLogError, UnavailableError) as error:
                 outcomes[one] = str(error)
         return outcomes
-    finally:
-        await store.stop()
-        await log.stop()
-        await postgres.close()
 
 
 async def _status() -> "tuple[ProjectorStatus, ...]":

@@ -5,6 +5,7 @@ It does not depend on how, when or by whom the table was built, so two of them c
 
 import hashlib
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from readmodels.tables import READ_MODELS
@@ -31,12 +32,19 @@ async def canonical_rows(tx: Connection, read_model: str) -> AsyncIterator[str]:
 
 async def digests(postgres: Postgres, read_models: Sequence[str] = READ_MODELS) -> tuple[Digest, ...]:
     """Of one moment, in the order given."""
+    async with one_moment(postgres) as tx:
+        return tuple([await digest_of(tx, name) for name in read_models])
+
+
+@asynccontextmanager
+async def one_moment(postgres: Postgres) -> AsyncIterator[Connection]:
+    """A transaction that sees nothing of what others do meanwhile."""
     async with postgres.transaction() as tx:
         await tx.execute(_SQL["one_moment"])
-        return tuple([await _digest(tx, name) for name in read_models])
+        yield tx
 
 
-async def _digest(tx: Connection, read_model: str) -> Digest:
+async def digest_of(tx: Connection, read_model: str) -> Digest:
     running, rows = hashlib.sha256(), 0
     async for text in canonical_rows(tx, read_model):
         running.update(text.encode() + b"\n")

@@ -5,8 +5,10 @@ Readers ask the view with the read model's name (`chancery.sessions`); it shows 
 role and whoever waits for a position change in one transaction.
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 from readmodels.checkpoints import lock_checkpoints_everywhere
@@ -31,6 +33,10 @@ class Version:
     @property
     def projector(self) -> str:
         return f"{self.read_model}_v{self.version}"
+
+
+class RebuildError(Exception):
+    """A sentence that says why a version is not built or does not serve, and what to do."""
 
 
 class BehindError(Exception):
@@ -60,6 +66,36 @@ async def register(tx: Connection, version: Version) -> None:
 async def stand_by(tx: Connection, version: Version) -> None:
     """From now on projectors keep it up."""
     await tx.execute(SQL["become"], version.read_model, version.version, "standby")
+
+
+async def let_go(tx: Connection, version: Version) -> None:
+    """From now on projectors leave it alone."""
+    await tx.execute(SQL["become"], version.read_model, version.version, "building")
+
+
+async def are_equally_far(tx: Connection, one: Version, other: Version) -> bool:
+    """Whether both hold the log up to the same commit of every partition."""
+    row = await tx.fetch_one(SQL["unequal"], one.projector, other.projector)
+    return row is not None and row["partitions"] == 0
+
+
+async def is_kept_up_since(postgres: Postgres, version: Version, since: datetime, partitions: int) -> bool:
+    """Whether somebody found it complete after that moment of the server's time."""
+    row = await postgres.fetch_one(SQL["kept_up_since"], version.projector, since)
+    return row is not None and row["partitions"] >= partitions
+
+
+@asynccontextmanager
+async def one_at_a_time(postgres: Postgres, read_model: str) -> AsyncIterator[bool]:
+    """Whether nobody else is inside for this read model, as long as the block lasts."""
+    async with postgres.connection() as connection:
+        row = await connection.fetch_one(SQL["try_lock"], read_model)
+        is_ours = row is not None and row["is_ours"]
+        try:
+            yield is_ours
+        finally:
+            if is_ours:
+                await connection.execute(SQL["unlock"], read_model)
 
 
 async def show(tx: Connection, version: Version) -> None:

@@ -31,6 +31,25 @@ update chancery.read_models
 set role = $3
 where read_model = $1 and version = $2;
 
+-- name: unequal
+-- Partitions in which two versions have not come to the same commit.
+with a as (select * from chancery.checkpoints where projector = $1),
+     b as (select * from chancery.checkpoints where projector = $2)
+select count(*) as partitions
+from a full join b using (partition)
+where (a.seq, a.hash) is distinct from (b.seq, b.hash);
+
+-- name: kept_up_since
+select count(*) as partitions
+from chancery.checkpoints
+where projector = $1 and fresh_at > $2;
+
+-- name: try_lock
+select pg_try_advisory_lock(hashtext('chancery rebuild ' || $1)) as is_ours;
+
+-- name: unlock
+select pg_advisory_unlock(hashtext('chancery rebuild ' || $1));
+
 -- name: forget
 delete from chancery.read_models where projector = $1;
 
