@@ -164,12 +164,14 @@ async def _running(runner: Runner) -> AsyncIterator[None]:
         await asyncio.wait([task])
 
 
-async def hand_over(postgres: Postgres, version: Version, partitions: int) -> Version:
+async def hand_over(
+    postgres: Postgres, version: Version, partitions: int, *, within_seconds: float = TAKE_OVER_SECONDS
+) -> Version:
     """Return once projectors keep it up. RebuildError if none do: it would serve and grow old."""
     async with postgres.transaction() as tx:
         await stand_by(tx, version)
     since = await server_now(postgres)
-    until = time.monotonic() + TAKE_OVER_SECONDS
+    until = time.monotonic() + within_seconds
     while not await is_kept_up_since(postgres, version, since, partitions):
         if time.monotonic() > until:
             raise RebuildError(

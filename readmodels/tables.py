@@ -1,8 +1,10 @@
 """Makes every table, and the views that readers ask. Safe to run again, and by several processes at once."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from readmodels import (
     accounts,
@@ -42,9 +44,14 @@ _TABLES = {
 _SQL = load_statements(__file__)
 
 
+_BEHAVIOUR: Mapping[str, str] = json.loads(Path(__file__).with_name("behaviour.json").read_text())
+"""A digest of the rows that projectors make of examples of all facts. A test compares it with what they do."""
+
+
 def definition_of(read_model: str) -> str:
     """A digest of what this release makes the read model from: hexadecimal SHA-256."""
-    return hashlib.sha256(_BUILT[read_model]["create"].encode()).hexdigest()
+    parts = _BUILT[read_model]["create"] + _BEHAVIOUR[read_model]
+    return hashlib.sha256(parts.encode()).hexdigest()
 
 
 async def create_tables(postgres: Postgres) -> None:
