@@ -45,8 +45,9 @@ async def opened_log() -> AsyncIterator[Opened]:
     store = KafkaKeyStore(where, settings.keys_topic, settings.partitions)
     async with AsyncExitStack() as stack:
         postgres = await stack.enter_async_context(opened_postgres())
-        for part in (log, store):
-            stack.push_async_callback(part.stop)
-            await part.start()
+        stack.push_async_callback(log.stop)
+        stack.push_async_callback(store.stop)
+        await log.start()
+        await store.start()
         keyring = Keyring(store, key_encryption(settings), MemoryKeyIndex())
         yield Opened(log=log, keyring=keyring, postgres=postgres)

@@ -47,6 +47,7 @@ def local_settings(ports: Ports, postgres_password: str) -> dict[str, str]:
         "CHANCERY_COMMAND_URL": f"http://{LOOPBACK}:{ports.command}",
         "CHANCERY_QUERY_URL": query_url,
         "CHANCERY_ISSUER": query_url,
+        "CHANCERY_CHANGED_READ_MODELS": "in-place",
     }
 
 

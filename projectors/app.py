@@ -45,7 +45,7 @@ async def run(settings: Settings, health: Health, registry: CollectorRegistry) -
         limit = timedelta(seconds=settings.projection_lag_seconds)
         health.set(STARTING, None)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(VersionWatch(postgres, tables, health).run())
+            tasks.create_task(VersionWatch(postgres, tables, health, settings.changed_read_models).run())
             for runner in runners:
                 tasks.create_task(runner.run())
             tasks.create_task(LagWatch(runners, postgres, health, metrics, limit).run())

@@ -6,6 +6,8 @@ and leaves its rows alone. What is being built belongs to the command that build
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Literal
 
 from projectors.accounts import Accounts
 from projectors.audit import Audit
@@ -16,13 +18,15 @@ from projectors.revoked_tokens import RevokedTokens
 from projectors.sessions import Sessions
 from projectors.signing_keys import SigningKeys
 from projectors.tables import Tables
-from readmodels.tables import create_tables, definition_of
+from readmodels.tables import create_tables, definition_of, serve_empty
 from readmodels.versions import Version, all_versions
 from runtime.health import Health
 from runtime.logs import get_logger
 from runtime.postgres import Postgres, PostgresRejectedError, PostgresUnavailableError
 
 LOOK_SECONDS = 0.5
+Changed = Literal["offer", "in-place"]
+"""What is done about a definition that changed: `in-place` is for where nothing else keeps the old table up."""
 _log = get_logger("projectors")
 
 MAKERS: Mapping[str, Callable[[int], Projector]] = {
@@ -53,10 +57,13 @@ def is_ours(version: Version) -> bool:
 class VersionWatch:
     """Lets the tables follow the versions that are noted in the database."""
 
-    def __init__(self, postgres: Postgres, tables: Tables, health: Health) -> None:
+    def __init__(
+        self, postgres: Postgres, tables: Tables, health: Health, changed: Changed = "offer"
+    ) -> None:
         self._postgres = postgres
         self._tables = tables
         self._health = health
+        self._changed = changed
         self._left_alone: dict[str, str] = {}
 
     async def run(self) -> None:
@@ -72,8 +79,21 @@ class VersionWatch:
     async def look(self) -> None:
         await create_tables(self._postgres)
         versions = await all_versions(self._postgres)
+        if self._changed == "in-place" and any(why_not(one, versions) for one in versions):
+            await self._build_in_place([one for one in versions if why_not(one, versions)], versions)
+            versions = await all_versions(self._postgres)
         self._tables.build([projector_of(one) for one in versions if one.role != "building" and is_ours(one)])
         self._tell({one.projector: reason for one in versions if (reason := why_not(one, versions))})
+
+    async def _build_in_place(self, unshown: Sequence[Version], versions: Sequence[Version]) -> None:
+        """Let empty versions serve: what nobody has built yet, and the next one of what others made."""
+        for one in unshown:
+            newest = max(other.version for other in versions if other.read_model == one.read_model)
+            number = newest + 1 if one.role == "serving" else one.version
+            definition = definition_of(one.read_model)
+            version = replace(one, version=number, role="building", definition=definition)
+            await serve_empty(self._postgres, version)
+            _log.warning("a read model is built anew, and reads of it wait", projector=version.projector)
 
     def _tell(self, left_alone: dict[str, str]) -> None:
         for projector in self._left_alone.keys() - left_alone.keys():

@@ -19,7 +19,7 @@ from readmodels import (
     signing_keys,
     versions,
 )
-from readmodels.versions import Role, Version, drop, register, show, versions_in
+from readmodels.versions import Role, Version, drop, exchange, register, show, versions_in
 from runtime.postgres import Connection, Postgres
 from runtime.statements import load_statements, of_table
 
@@ -77,6 +77,20 @@ async def create_version(tx: Connection, version: Version) -> None:
     """The version's table, empty, and a note of it."""
     await tx.execute(of_table(_BUILT[version.read_model], version.projector)["create"])
     await register(tx, version)
+
+
+async def serve_empty(postgres: Postgres, version: Version) -> None:
+    """Let a version serve that nothing was applied to. Readers are told that it is not complete."""
+    async with postgres.connection() as connection:
+        await connection.execute(_SQL["lock"])
+        async with connection.transaction() as tx:
+            known = await versions_in(tx)
+            serving = [one for one in known if (one.read_model, one.role) == (version.read_model, "serving")]
+            if version.projector not in {one.projector for one in serving}:
+                await drop(tx, version)
+                await create_version(tx, version)
+                await exchange(tx, serving[0] if serving else None, version)
+        await connection.execute(_SQL["unlock"])
 
 
 async def _create_read_models(tx: Connection) -> None:

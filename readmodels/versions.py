@@ -115,9 +115,15 @@ async def switch(postgres: Postgres, now: Version | None, then: Version) -> None
         seqs = await lock_checkpoints_everywhere(tx, names)
         if now is not None:
             _require_as_far(seqs.get(now.projector, {}), seqs.get(then.projector, {}), then)
-            await stand_by(tx, now)
-        await tx.execute(SQL["become"], then.read_model, then.version, "serving")
-        await show(tx, then)
+        await exchange(tx, now, then)
+
+
+async def exchange(tx: Connection, now: Version | None, then: Version) -> None:
+    """Let `then` serve, however far it is, and `now` stand by."""
+    if now is not None:
+        await stand_by(tx, now)
+    await tx.execute(SQL["become"], then.read_model, then.version, "serving")
+    await show(tx, then)
 
 
 async def drop(tx: Connection, version: Version) -> None:

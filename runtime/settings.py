@@ -90,6 +90,7 @@ class Settings(BaseSettings):
     command_deadline_seconds: float = Field(default=2.0, gt=0)
     revocation_stale_seconds: float = Field(default=5.0, gt=0)
     projection_lag_seconds: float = Field(default=10.0, gt=0)
+    changed_read_models: Literal["offer", "in-place"] = "offer"
 
     @field_validator("secret_key")
     @classmethod

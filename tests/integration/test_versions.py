@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from projectors.runner import Runner
 from projectors.tables import Tables
 from projectors.versions import VersionWatch, first_versions, projector_of
 from readmodels.accounts import account_of_any_status
+from readmodels.checkpoints import is_fresh
 from readmodels.dump import digests
 from readmodels.positions import PositionWatch
 from readmodels.tables import READ_MODELS, create_tables, create_version, definition_of
@@ -151,6 +153,30 @@ async def test_a_read_model_that_is_new_waits_to_be_built_and_holds_nobody_up(pl
         assert await place.shows("Ada")
         await place.rename("New")
         await eventually(lambda: place.shows("New"))
+
+
+async def test_where_nothing_else_runs_a_changed_read_model_is_built_in_place(place: Place) -> None:
+    postgres = place.postgres
+    await create_tables(postgres)
+    await postgres.execute("update chancery.read_models set definition = 'x' where read_model = 'accounts'")
+    await postgres.execute("delete from chancery.read_models where read_model = 'audit'")
+    await postgres.execute("drop view chancery.audit; drop table chancery.audit_v1")
+    watches = [VersionWatch(postgres, place.tables, place.health, "in-place") for _ in range(2)]
+    async with running(place.runner.run(), *(watch.run() for watch in watches)):
+        await eventually(lambda: place.shows("Ada"))
+
+        async def is_whole() -> bool:
+            names = ("accounts", "audit")
+            return await is_fresh(postgres, names, partitions=1, stale=timedelta(seconds=3))
+
+        await eventually(is_whole)
+        assert place.health.failing() == {}
+    roles = {one.projector: one.role for one in await all_versions(postgres)}
+    assert (roles["accounts_v1"], roles["accounts_v2"], roles["audit_v1"]) == (
+        "standby",
+        "serving",
+        "serving",
+    )
 
 
 async def test_nothing_serves_that_shows_less_than_what_served(place: Place) -> None:
