@@ -1,13 +1,15 @@
-"""Which facts are told by mail, to whom, and in which words. A code stands alone on its line."""
+"""Which facts are told by mail, to whom, and with which values. The words are in `mail_templates/`."""
 
 import hashlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 from events.account import AccountRegistered, PasswordResetRequested, SignUpRepeated, VerificationRequested
 from events.email_change import EmailChanged, EmailChangeRequested
 from events.streams import base32
 from eventstore.facts import RecordedFact
+from projectors.mail_text import MailKind, Wording, render_mail
 from runtime.codes import MailedCodes
 
 HANDLES = frozenset(
@@ -23,79 +25,17 @@ HANDLES = frozenset(
 NOTICE_LIFETIME = timedelta(hours=1)
 """Later, nobody remembers having signed up, and the notice would only worry."""
 
-_VERIFY = """\
-Hello,
-
-welcome to Chancery. You signed up at {at}. To prove that this address is yours, enter this code:
-
-{code}
-
-It is good until {until}, and only for the sign-up of that time. If you did not sign up then, ignore this mail:
-nothing will happen.
-
-Chancery
-"""
-
-_VERIFY_AGAIN = """\
-Hello,
-
-a new code was asked for, to finish the sign-up made at {at}. Here it is:
-
-{code}
-
-It is good until {until}, and only for the sign-up of that time; earlier codes for it are dead. If you did not
-sign up then, ignore this mail: somebody else did, with a password that you do not know.
-
-Chancery
-"""
-
-_REPEATED = """\
-Hello,
-
-at {at} somebody signed up at Chancery with this address, which already has an account. If that was you,
-sign in with the password that you have. If it was not, ignore this mail: nothing was changed.
-
-Chancery
-"""
-
-_RESET = """\
-Hello,
-
-at {at} somebody asked for a new password for your Chancery account. If that was you, enter this code together
-with the new password:
-
-{code}
-
-It is good until {until}, and earlier codes are dead. If it was not you, ignore this mail: your password stays
-as it is.
-
-Chancery
-"""
-
-_NEW_EMAIL = """\
-Hello,
-
-at {at} somebody asked to use this address for a Chancery account. If that was you, enter this code:
-
-{code}
-
-It is good until {until}. If it was not you, ignore this mail: nothing will happen.
-
-Chancery
-"""
-
-_EMAIL_CHANGED = """\
-Hello,
-
-at {at} the address of your Chancery account was changed from this one to another. If that was you, there is
-nothing to do. If it was not, this code brings your address back and ends every session:
-
-{code}
-
-It is good until {until}. Set a new password afterwards: whoever changed the address knew the old one.
-
-Chancery
-"""
+Allowance = Literal["strangers", "owner"]
+"""Out of which allowance of its mailbox a mail goes. Anybody can cause the mails of the first by typing an address;
+those of the second tell an owner of what happens to the account, and the first must not be able to use them up."""
+_ALLOWANCES: dict[MailKind, Allowance] = {
+    "verification": "strangers",
+    "verification-again": "strangers",
+    "sign-up-repeated": "strangers",
+    "email-change": "strangers",
+    "password-reset": "owner",
+    "email-changed": "owner",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,20 +43,23 @@ class PlannedMail:
     """`recipient` is None once the account was erased; after `expires_at` the mail helps nobody."""
 
     message_id: str
-    kind: str
+    kind: MailKind
     expires_at: datetime
     recipient: str | None = field(repr=False)
-    subject: str
-    text: str = field(repr=False)
+    wording: Wording
+
+    @property
+    def allowance(self) -> Allowance:
+        return _ALLOWANCES[self.kind]
 
 
 def plan_mail(fact: RecordedFact, codes: MailedCodes, domain: str) -> PlannedMail | None:
     """The mail that tells of this fact; the same for ever, message id included."""
     match fact.event:
         case AccountRegistered() as event:
-            return _verification(event, _VERIFY, codes, domain, kind="verification")
+            return _verification(event, codes, domain, kind="verification")
         case VerificationRequested() as event:
-            return _verification(event, _VERIFY_AGAIN, codes, domain, kind="verification-again")
+            return _verification(event, codes, domain, kind="verification-again")
         case PasswordResetRequested() as event:
             return _password_reset(event, codes, domain)
         case EmailChangeRequested() as event:
@@ -129,22 +72,17 @@ def plan_mail(fact: RecordedFact, codes: MailedCodes, domain: str) -> PlannedMai
                 kind="sign-up-repeated",
                 expires_at=fact.at + NOTICE_LIFETIME,
                 recipient=event.email,
-                subject="You already have a Chancery account",
-                text=_REPEATED.format(at=_minute(fact.at)),
+                wording=render_mail("sign-up-repeated", at=_minute(fact.at)),
             )
         case _:
             return None
 
 
 def _verification(
-    event: AccountRegistered | VerificationRequested,
-    template: str,
-    codes: MailedCodes,
-    domain: str,
-    *,
-    kind: str,
+    event: AccountRegistered | VerificationRequested, codes: MailedCodes, domain: str, *, kind: MailKind
 ) -> PlannedMail:
-    text = template.format(
+    wording = render_mail(
+        kind,
         at=_minute(event.registered_at),
         until=_minute(event.code_expires_at),
         code=codes.verification(event.challenge_id),
@@ -154,13 +92,13 @@ def _verification(
         kind=kind,
         expires_at=event.code_expires_at,
         recipient=event.email,
-        subject="Your Chancery code",
-        text=text,
+        wording=wording,
     )
 
 
 def _password_reset(event: PasswordResetRequested, codes: MailedCodes, domain: str) -> PlannedMail:
-    text = _RESET.format(
+    wording = render_mail(
+        "password-reset",
         at=_minute(event.requested_at),
         until=_minute(event.code_expires_at),
         code=codes.password_reset(event.challenge_id),
@@ -170,13 +108,13 @@ def _password_reset(event: PasswordResetRequested, codes: MailedCodes, domain: s
         kind="password-reset",
         expires_at=event.code_expires_at,
         recipient=event.email,
-        subject="Your Chancery code for a new password",
-        text=text,
+        wording=wording,
     )
 
 
 def _email_change(event: EmailChangeRequested, codes: MailedCodes, domain: str) -> PlannedMail:
-    text = _NEW_EMAIL.format(
+    wording = render_mail(
+        "email-change",
         at=_minute(event.requested_at),
         until=_minute(event.code_expires_at),
         code=codes.email_change(event.change_id),
@@ -186,14 +124,14 @@ def _email_change(event: EmailChangeRequested, codes: MailedCodes, domain: str) 
         kind="email-change",
         expires_at=event.code_expires_at,
         recipient=event.email,
-        subject="Your Chancery code for a new address",
-        text=text,
+        wording=wording,
     )
 
 
 def _email_changed(fact: RecordedFact, event: EmailChanged, codes: MailedCodes, domain: str) -> PlannedMail:
     """To the address that was left: the way back, as long as there is one."""
-    text = _EMAIL_CHANGED.format(
+    wording = render_mail(
+        "email-changed",
         at=_minute(fact.at),
         until=_minute(event.undo_until),
         code=codes.undo(fact.stream.removeprefix("account-"), event.change_id),
@@ -203,8 +141,7 @@ def _email_changed(fact: RecordedFact, event: EmailChanged, codes: MailedCodes, 
         kind="email-changed",
         expires_at=event.undo_until,
         recipient=event.previous_email,
-        subject="The address of your Chancery account was changed",
-        text=text,
+        wording=wording,
     )
 
 

@@ -6,6 +6,7 @@ from readmodels import (
     checkpoints,
     clients_v2,
     consumer_reports,
+    mailbox_uses,
     parked_facts,
     revoked_tokens_v1,
     sent_mails,
@@ -32,7 +33,14 @@ _TABLES = {
     **{f"chancery.{name}": create for name, create in _BUILT.items()},
     "chancery_mailer.sent_mails": sent_mails.SQL["create"],
     "chancery_mailer.checkpoints": sent_mails.SQL["create_checkpoints"],
+    "chancery_mailer.mailbox_uses": mailbox_uses.SQL["create"],
 }
+_AFTER_TABLES = (
+    sent_mails.SQL["create_deferred"],
+    sent_mails.SQL["know_all_outcomes"],
+    mailbox_uses.SQL["create_by_mailbox"],
+    mailbox_uses.SQL["create_by_time"],
+)
 _SQL = load_statements(__file__)
 
 
@@ -46,7 +54,6 @@ async def create_tables(postgres: Postgres) -> None:
         async with connection.transaction() as tx:
             await tx.execute(_SQL["schema"])
             await tx.execute(_SQL["mailer_schema"])
-            for create in _TABLES.values():
+            for create in (*_TABLES.values(), *_AFTER_TABLES):
                 await tx.execute(create)
-            await tx.execute(sent_mails.SQL["create_deferred"])
         await connection.execute(_SQL["unlock"])
