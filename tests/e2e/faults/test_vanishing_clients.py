@@ -109,4 +109,4 @@ async def no_transaction_is_left(arena: Chancery) -> bool:
         )
     finally:
         await postgres.close()
-    return row["left_over"] == 0
+    return bool(row["left_over"] == 0)
