@@ -56,6 +56,7 @@ class Settings(BaseSettings):
     relay_port: int = 8086
     command_url: str = "http://127.0.0.1:8081"
     query_url: str = "http://127.0.0.1:8082"
+    system_url: str = ""
     forwarding: Literal["on", "off"] = "on"
     internal_host: str = "127.0.0.1"
     internal_port: int = Field(default=0, ge=0, le=65535)
