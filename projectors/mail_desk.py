@@ -12,6 +12,7 @@ from projectors.follower import Batch
 from projectors.keep_going import OutrunError, stop_if_cancelled
 from projectors.mails import PlannedMail, plan_mail
 from projectors.metrics import Metrics
+from readmodels.bounces import Bounce, owe_report
 from readmodels.checkpoints import Checkpoint
 from readmodels.sent_mails import (
     MailOutcome,
@@ -91,24 +92,26 @@ class Desk:
             mails = [(fact, mail) for fact, mail in planned if mail is not None]
             for number, (fact, mail) in enumerate(mails, start=1):
                 sent = await self._sent(fact, mail, commit.head.next_offset - 1)
-                await self._move_on(commit.head if number == len(mails) else None, sent)
+                await self._move_on(commit.head if number == len(mails) else None, mail, sent)
         if asyncio.get_running_loop().time() - self._settled_at > SETTLE_SECONDS:
             await self.settle(batch.head)
 
     async def settle(self, head: Head) -> None:
         """Bring the checkpoint up to a head before which every mail was handled, and see that it still is ours."""
         if head.next_offset > self._known.next_offset:
-            await self._move_on(head, None)
+            await self._move_on(head)
         elif await read_checkpoint(self._connection, self._partition) != self._known:
             raise OutrunError
 
-    async def _move_on(self, head: Head | None, sent: SentMail | None) -> None:
+    async def _move_on(
+        self, head: Head | None, mail: PlannedMail | None = None, sent: SentMail | None = None
+    ) -> None:
         """Record a mail and move the checkpoint. A mail was sent also where the checkpoint is not ours any more."""
         reached = self._known if head is None else self._checkpoint(head)
         async with self._connection.transaction() as tx:
             is_ours = await lock_checkpoint(tx, self._partition) == self._known
-            if sent is not None:
-                await record_mail(tx, sent)
+            if mail is not None and sent is not None:
+                await _record(tx, mail, sent)
             if is_ours and reached != self._known:
                 await advance_checkpoint(tx, self._partition, reached)
         if not is_ours:
@@ -135,9 +138,8 @@ class Desk:
                 outcome = await self._try(mail)
             except MailUnavailableError:
                 break
-            await record_mail(
-                self._connection, replace(deferred, sent_at=self._office.clock(), outcome=outcome)
-            )
+            async with self._connection.transaction() as tx:
+                await _record(tx, mail, replace(deferred, sent_at=self._office.clock(), outcome=outcome))
             if outcome != "deferred":
                 self._tell(mail, f"{deferred.partition}:{deferred.seq}", outcome)
             if loop.time() - began > RETRYING_SECONDS:
@@ -221,6 +223,14 @@ class Desk:
             raise
         self._health.set("smtp", None)
         return outcome
+
+
+async def _record(tx: Connection, mail: PlannedMail, sent: SentMail) -> None:
+    """With what is owed because of it."""
+    await record_mail(tx, sent)
+    if sent.outcome == "refused":
+        bounce = Bounce(message_id=mail.message_id, account_id=mail.account_id, kind=mail.kind)
+        await owe_report(tx, bounce, sent.sent_at)
 
 
 def _require_same_log(partition: int, checkpoint: Checkpoint, log_id: str) -> None:

@@ -6,10 +6,12 @@ import contextlib
 from prometheus_client import CollectorRegistry
 
 from projectors.allowances import Allowances
+from projectors.bounces import PATIENCE_SECONDS, BounceReporter
 from projectors.connect import STARTING, open_keyring, open_log, wait_for_topics
 from projectors.mail_desk import PostOffice
 from projectors.mailer import Mailer
 from projectors.metrics import Metrics
+from projectors.system_commands import CommandApi
 from runtime.clock import Clock
 from runtime.codes import MailedCodes
 from runtime.health import Health
@@ -29,13 +31,17 @@ async def run(settings: Settings, health: Health, registry: CollectorRegistry) -
     async with contextlib.AsyncExitStack() as opened:
         keyring = await opened.enter_async_context(open_keyring(settings, health))
         log = await opened.enter_async_context(open_log(settings, health))
-        postgres = await Postgres.open(settings.postgres_dsn.get_secret_value(), max_connections=2)
+        postgres = await Postgres.open(settings.postgres_dsn.get_secret_value(), max_connections=3)
         opened.push_async_callback(postgres.close)
-        mailer = Mailer(log, keyring, postgres, office, health, Metrics(registry))
+        commands = CommandApi.of(settings, "mailer", patience_seconds=PATIENCE_SECONDS)
+        opened.push_async_callback(commands.close)
+        metrics = Metrics(registry)
+        mailer = Mailer(log, keyring, postgres, office, health, metrics)
+        bounces = BounceReporter(postgres, commands, clock, health, metrics)
         health.set(STARTING, None)
-        anchoring = asyncio.create_task(clock.run(postgres))
-        opened.callback(anchoring.cancel)
-        await mailer.run()
+        async with asyncio.TaskGroup() as tasks:
+            for work in (clock.run(postgres), mailer.run(), bounces.run()):
+                tasks.create_task(work)
 
 
 def _post_office(settings: Settings, clock: Clock) -> PostOffice:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from events.account import AccountRegistered, PasswordResetRequested, SignUpRepeated, VerificationRequested
 from events.email_change import EmailChanged, EmailChangeRequested
-from events.streams import base32
+from events.streams import base32, id_of
 from eventstore.facts import RecordedFact
 from projectors.mail_text import MailKind, Wording, render_mail
 from runtime.codes import MailedCodes
@@ -43,6 +43,7 @@ class PlannedMail:
     """`recipient` is None once the account was erased; after `expires_at` the mail helps nobody."""
 
     message_id: str
+    account_id: str
     kind: MailKind
     expires_at: datetime
     recipient: str | None = field(repr=False)
@@ -53,95 +54,90 @@ class PlannedMail:
         return _ALLOWANCES[self.kind]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Letter:
+    """What a fact has to say: about what (purpose and id), since when, until when, and perhaps a code."""
+
+    kind: MailKind
+    about: tuple[str, str]
+    recipient: str | None = field(repr=False)
+    at: datetime
+    until: datetime
+    code: str = field(default="", repr=False)
+
+
 def plan_mail(fact: RecordedFact, codes: MailedCodes, domain: str) -> PlannedMail | None:
     """The mail that tells of this fact; the same for ever, message id included."""
+    account_id = id_of(fact.stream)
+    letter = _letter(fact, account_id, codes)
+    if letter is None:
+        return None
+    values = {"at": _minute(letter.at), "until": _minute(letter.until), "code": letter.code}
+    return PlannedMail(
+        message_id=_message_id(*letter.about, domain),
+        account_id=account_id,
+        kind=letter.kind,
+        expires_at=letter.until,
+        recipient=letter.recipient,
+        wording=render_mail(letter.kind, **values),
+    )
+
+
+def _letter(fact: RecordedFact, account_id: str, codes: MailedCodes) -> _Letter | None:
     match fact.event:
         case AccountRegistered() as event:
-            return _verification(event, codes, domain, kind="verification")
+            return _verification(event, codes, "verification")
         case VerificationRequested() as event:
-            return _verification(event, codes, domain, kind="verification-again")
+            return _verification(event, codes, "verification-again")
         case PasswordResetRequested() as event:
-            return _password_reset(event, codes, domain)
-        case EmailChangeRequested() as event:
-            return _email_change(event, codes, domain)
-        case EmailChanged() as event:
-            return _email_changed(fact, event, codes, domain)
-        case SignUpRepeated() as event:
-            return PlannedMail(
-                message_id=_message_id("notice", event.notice_id, domain),
-                kind="sign-up-repeated",
-                expires_at=fact.at + NOTICE_LIFETIME,
+            return _Letter(
+                kind="password-reset",
+                about=("password-reset", event.challenge_id),
                 recipient=event.email,
-                wording=render_mail("sign-up-repeated", at=_minute(fact.at)),
+                at=event.requested_at,
+                until=event.code_expires_at,
+                code=codes.password_reset(event.challenge_id),
+            )
+        case EmailChangeRequested() as event:
+            return _Letter(
+                kind="email-change",
+                about=("email-change", event.change_id),
+                recipient=event.email,
+                at=event.requested_at,
+                until=event.code_expires_at,
+                code=codes.email_change(event.change_id),
+            )
+        case EmailChanged() as event:  # to the address that was left: the way back, as long as there is one
+            return _Letter(
+                kind="email-changed",
+                about=("email-changed", event.change_id),
+                recipient=event.previous_email,
+                at=fact.at,
+                until=event.undo_until,
+                code=codes.undo(account_id, event.change_id),
+            )
+        case SignUpRepeated() as event:
+            return _Letter(
+                kind="sign-up-repeated",
+                about=("notice", event.notice_id),
+                recipient=event.email,
+                at=fact.at,
+                until=fact.at + NOTICE_LIFETIME,
             )
         case _:
             return None
 
 
 def _verification(
-    event: AccountRegistered | VerificationRequested, codes: MailedCodes, domain: str, *, kind: MailKind
-) -> PlannedMail:
-    wording = render_mail(
-        kind,
-        at=_minute(event.registered_at),
-        until=_minute(event.code_expires_at),
-        code=codes.verification(event.challenge_id),
-    )
-    return PlannedMail(
-        message_id=_message_id("challenge", event.challenge_id, domain),
+    event: AccountRegistered | VerificationRequested, codes: MailedCodes, kind: MailKind
+) -> _Letter:
+    return _Letter(
         kind=kind,
-        expires_at=event.code_expires_at,
+        about=("challenge", event.challenge_id),
         recipient=event.email,
-        wording=wording,
-    )
-
-
-def _password_reset(event: PasswordResetRequested, codes: MailedCodes, domain: str) -> PlannedMail:
-    wording = render_mail(
-        "password-reset",
-        at=_minute(event.requested_at),
-        until=_minute(event.code_expires_at),
-        code=codes.password_reset(event.challenge_id),
-    )
-    return PlannedMail(
-        message_id=_message_id("password-reset", event.challenge_id, domain),
-        kind="password-reset",
-        expires_at=event.code_expires_at,
-        recipient=event.email,
-        wording=wording,
-    )
-
-
-def _email_change(event: EmailChangeRequested, codes: MailedCodes, domain: str) -> PlannedMail:
-    wording = render_mail(
-        "email-change",
-        at=_minute(event.requested_at),
-        until=_minute(event.code_expires_at),
-        code=codes.email_change(event.change_id),
-    )
-    return PlannedMail(
-        message_id=_message_id("email-change", event.change_id, domain),
-        kind="email-change",
-        expires_at=event.code_expires_at,
-        recipient=event.email,
-        wording=wording,
-    )
-
-
-def _email_changed(fact: RecordedFact, event: EmailChanged, codes: MailedCodes, domain: str) -> PlannedMail:
-    """To the address that was left: the way back, as long as there is one."""
-    wording = render_mail(
-        "email-changed",
-        at=_minute(fact.at),
-        until=_minute(event.undo_until),
-        code=codes.undo(fact.stream.removeprefix("account-"), event.change_id),
-    )
-    return PlannedMail(
-        message_id=_message_id("email-changed", event.change_id, domain),
-        kind="email-changed",
-        expires_at=event.undo_until,
-        recipient=event.previous_email,
-        wording=wording,
+        at=event.registered_at,
+        until=event.code_expires_at,
+        code=codes.verification(event.challenge_id),
     )
 
 

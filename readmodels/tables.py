@@ -3,6 +3,7 @@
 from readmodels import (
     accounts_v3,
     audit_v1,
+    bounces,
     checkpoints,
     clients_v2,
     consumer_reports,
@@ -34,12 +35,14 @@ _TABLES = {
     "chancery_mailer.sent_mails": sent_mails.SQL["create"],
     "chancery_mailer.checkpoints": sent_mails.SQL["create_checkpoints"],
     "chancery_mailer.mailbox_uses": mailbox_uses.SQL["create"],
+    "chancery_mailer.bounces": bounces.SQL["create"],
 }
 _AFTER_TABLES = (
     sent_mails.SQL["create_deferred"],
     sent_mails.SQL["know_all_outcomes"],
     mailbox_uses.SQL["create_by_mailbox"],
     mailbox_uses.SQL["create_by_time"],
+    bounces.SQL["create_due"],
 )
 _SQL = load_statements(__file__)
 

@@ -134,6 +134,8 @@ def _reason(error: BaseException) -> str:
         return f"SMTP: the server does not accept the username and password ({error.code})"
     if isinstance(error, aiosmtplib.SMTPResponseException):
         return f"SMTP {error.code}"
+    if type(error) is aiosmtplib.SMTPException:  # the library's own sentence: what the server cannot do
+        return f"SMTP: {error.message}"
     return f"SMTP: {type(error).__name__}"
 
 

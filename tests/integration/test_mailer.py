@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from aiosmtpd.smtp import SMTP, Envelope, Session
@@ -13,7 +14,9 @@ from events.account import SignUpRepeated, VerificationRequested
 from eventstore.log import Log
 from runtime.clock import utc_now
 from runtime.health import Health
+from runtime.mail import SmtpServer
 from runtime.postgres import Postgres
+from tests.support.certificates import new_certificate
 from tests.support.examples import MINUTE
 from tests.support.mailers import (
     CODES,
@@ -21,6 +24,7 @@ from tests.support.mailers import (
     in_the_clear,
     is_well,
     new_mailer,
+    outcomes,
     post_office,
     recipients,
     says,
@@ -30,6 +34,7 @@ from tests.support.memory_keys import KeyTopic
 from tests.support.people import session_of, stream_of
 from tests.support.post import PostBox, post_box
 from tests.support.scribe import Scribe
+from tests.support.smtp_servers import smtp_server
 from tests.support.tasks import eventually, running
 from tests.support.writers import new_log
 
@@ -318,3 +323,28 @@ async def test_a_mailer_is_ready_also_while_mail_never_ceases(postgres: Postgres
     async with running(sign_up_for_ever(), mailer.run()):
         assert health.failing() != {}
         await eventually(is_ready, within_seconds=5)
+
+
+async def test_a_mail_waits_for_a_server_that_encrypts_and_says_why(
+    postgres: Postgres, tmp_path: Path
+) -> None:
+    log, keys, health = await new_log(), KeyTopic(), Health()
+    await sign_up(Scribe(log, keys.keyring()), "ada@example.com")
+    certificate = new_certificate(tmp_path / "tls", "127.0.0.1")
+    async with smtp_server("refuses-starttls", certificate.server_context()) as there:
+        server = SmtpServer(
+            host="127.0.0.1",
+            port=there.box.port,
+            encryption="starttls",
+            authority=str(certificate.authority),
+        )
+        async with running(new_mailer(log, keys, postgres, post_office(server), health).run()):
+            await eventually(lambda: says(health, "SMTP 454"))
+            there.behaviour = "stripped"
+            await eventually(lambda: says(health, "STARTTLS extension not supported"))
+            assert (there.box.said, await outcomes(postgres)) == ([], [])
+            there.behaviour = "starttls"
+            await eventually(lambda: are_outcomes(postgres, ["sent"]))
+            await eventually(lambda: is_well(health))
+    assert recipients(there.box) == ["ada@example.com"]
+    assert there.box.said == ["encrypted"]

@@ -85,7 +85,7 @@ async def test_the_bound_holds_across_restarts_and_partitions_and_ends_after_an_
     assert len(box.taken) == 3
 
 
-async def test_abuse_a_flood_of_sign_ups_silences_neither_the_reset_nor_the_notice_of_a_change(
+async def test_a_flood_of_sign_ups_silences_neither_the_reset_nor_the_notice_of_a_change(
     postgres: Postgres,
 ) -> None:
     log, keys, scribe = await new_scribe()
