@@ -19,13 +19,13 @@ on chancery_mailer.mailbox_uses (used_at);
 select pg_advisory_xact_lock(hashtextextended('chancery mailbox ' || $1, 0));
 
 -- name: use
--- Whoever has a use already keeps it; it is not counted against itself.
+-- Whoever has a use already keeps it.
 insert into chancery_mailer.mailbox_uses (message_id, mailbox, allowance, used_at)
 select $1, $2, $3, $4
 where (
     select count(*)
     from chancery_mailer.mailbox_uses
-    where mailbox = $2 and allowance = $3 and used_at > $5 and message_id <> $1
+    where mailbox = $2 and allowance = $3 and used_at > $5
 ) < $6
 on conflict (message_id) do nothing;
 

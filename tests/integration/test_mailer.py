@@ -240,8 +240,9 @@ async def test_a_record_alone_keeps_a_mail_from_being_sent_again(postgres: Postg
     await sign_up(scribe, "ada@example.com")
     async with running(new_mailer(log, keys, postgres, box.port).run()):
         await eventually(lambda: are_outcomes(postgres, ["sent"]))
-        await postgres.execute("delete from chancery_mailer.checkpoints")
-        await sign_up(scribe, "bob@example.com")
+    await postgres.execute("delete from chancery_mailer.checkpoints")
+    await sign_up(scribe, "bob@example.com")
+    async with running(new_mailer(log, keys, postgres, box.port).run()):
         await eventually(lambda: are_outcomes(postgres, ["sent", "sent"]))
     assert recipients(box) == ["ada@example.com", "bob@example.com"]
 
