@@ -33,12 +33,15 @@ from command_api.routes import (
     password_resets,
     sessions,
     signing_keys,
+    system,
 )
 from command_api.services import Services
 from command_api.sign_in import SignIn
 from command_api.sign_out import SignOut
 from command_api.sign_up import SignUp, SignUpRules
 from command_api.signing_keys import KeyPolicy, KeyRotation, ensure_signing_key, retire_signing_keys
+from command_api.system import SystemCommands
+from command_api.system_caller import SystemCallers
 from command_api.tokens import TokenPolicy, Tokens
 from domain.account_commands import LockOut
 from domain.aggregates import AGGREGATES, FOLD_VERSION
@@ -148,8 +151,8 @@ def _app(services: Services, health: Health, deadline_seconds: float) -> FastAPI
     app.state.deadline_seconds = deadline_seconds
     for noun in (oauth, sessions, me, accounts, password_resets, email_changes):  # the busiest first
         app.include_router(noun.router)
-    for admins_noun in (clients, signing_keys, admin_accounts):
-        app.include_router(admins_noun.router)
+    for seldom in (clients, signing_keys, admin_accounts, system):
+        app.include_router(seldom.router)
     app.add_exception_handler(Refusal, _on_refusal)
     app.add_exception_handler(TryAgainError, _on_try_again)
     app.add_exception_handler(PasswordPoolFullError, _on_pool_full)
@@ -196,6 +199,8 @@ def _services(
         ),
         closing=Closing(proof, lock_out, timedelta(days=settings.close_grace_days)),
         admin_accounts=AdminAccounts(executor),
+        system_callers=SystemCallers(keys.system_key),
+        system=SystemCommands(executor),
     )
 
 

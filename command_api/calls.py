@@ -11,7 +11,8 @@ from fastapi import Request
 from eventstore.commit import Actor
 from eventstore.errors import OutcomeUnknownError, TryAgainError
 from runtime.serving.answers import AnswerError, failure
-from runtime.serving.forwarded import HANDED_ON, Forwarded
+from runtime.serving.forwarded import HANDED_ON
+from runtime.serving.stamps import SignedRequest
 
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _MAX_USER_AGENT = 256
@@ -62,7 +63,7 @@ async def read_call(request: Request) -> Call:
     if key is not None and _IDEMPOTENCY_KEY.fullmatch(key) is None:
         title = "Idempotency-Key must be one value of 1 to 255 visible ASCII characters."
         raise AnswerError(failure(request.url.path, 400, "bad-idempotency-key", title))
-    forwarded: Forwarded | None = request.scope["state"].get("forwarded")
+    forwarded: SignedRequest | None = request.scope["state"].get("forwarded")
     seconds: float = request.app.state.deadline_seconds
     if forwarded is not None:
         seconds = min(seconds, forwarded.seconds)
@@ -82,6 +83,18 @@ async def read_call(request: Request) -> Call:
         deadline=asyncio.get_running_loop().time() + seconds,
         stays=forwarded is not None,
         doubt=doubt,
+    )
+
+
+def signed_request(call: Call) -> SignedRequest:
+    """The call as another process reads it: what a stamp covers, and what is handed on."""
+    return SignedRequest(
+        method=call.method,
+        target=call.raw_path + (f"?{call.query}" if call.query else ""),
+        headers=call.headers,
+        body=call.body,
+        client=call.ip or "",
+        seconds=0,
     )
 
 

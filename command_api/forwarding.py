@@ -8,12 +8,12 @@ import asyncio
 from dataclasses import replace
 from typing import Protocol
 
-from command_api.calls import Call
+from command_api.calls import Call, signed_request
 from command_api.replicas import Replica
 from events.streams import partition_of
 from eventstore.errors import OutcomeUnknownError
 from runtime.serving.answers import AnswerError, HttpAnswer
-from runtime.serving.forwarded import Forwarded, NoAnswerError, NotSentError, Sender
+from runtime.serving.forwarded import NoAnswerError, NotSentError, Sender
 
 OTHERS_SHARE = 0.5
 """Of the time that is left, where a call can still be decided here if the other process does not answer."""
@@ -86,12 +86,5 @@ class PeerChannel:
         self._sender = sender
 
     async def send(self, replica: Replica, call: Call, seconds: float) -> HttpAnswer:
-        request = Forwarded(
-            method=call.method,
-            target=call.raw_path + (f"?{call.query}" if call.query else ""),
-            headers=call.headers,
-            body=call.body,
-            client=call.ip or "",
-            seconds=seconds,
-        )
+        request = replace(signed_request(call), seconds=seconds)
         return await self._sender.send(replica.url, request)

@@ -9,6 +9,8 @@ Email = Annotated[str, Field(min_length=1, max_length=MAX_TEXT, examples=["ada@e
 Secret = Annotated[str, Field(min_length=1, max_length=MAX_TEXT, examples=["a long and private sentence"])]
 Code = Annotated[str, Field(min_length=1, max_length=64, examples=["12345678"])]
 
+Slug = Annotated[str, Field(max_length=64, pattern=r"^[a-z]+(-[a-z]+)*$")]
+
 
 class RequestBody(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -124,3 +126,11 @@ class OAuthError(BaseModel):
 
     error: str
     error_description: str
+
+
+class MailBounceBody(RequestBody):
+    """`message_id` is the mail's own header; `kind` is which of our mails it was."""
+
+    account_id: Annotated[str, Field(max_length=MAX_TEXT)]
+    message_id: Annotated[str, Field(min_length=3, max_length=MAX_TEXT, pattern=r"^<[\x21-\x7e]+>$")]
+    kind: Slug

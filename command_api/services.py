@@ -19,6 +19,8 @@ from command_api.sign_in import SignIn
 from command_api.sign_out import SignOut
 from command_api.sign_up import SignUp
 from command_api.signing_keys import KeyRotation
+from command_api.system import SystemCommands
+from command_api.system_caller import SystemCallers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +37,8 @@ class Services:
     email_changes: EmailChanges
     closing: Closing
     admin_accounts: AdminAccounts
+    system_callers: SystemCallers
+    system: SystemCommands
 
 
 async def services_of(request: Request) -> Services:
@@ -51,9 +55,16 @@ async def _admin(request: Request, services: Annotated[Services, Depends(service
     return await services.callers.admin(request)
 
 
+async def _worker_call(
+    call: Annotated[Call, Depends(read_call)], services: Annotated[Services, Depends(services_of)]
+) -> Call:
+    return services.system_callers.worker_call(call)
+
+
 UseServices = Annotated[Services, Depends(services_of)]
 UseCall = Annotated[Call, Depends(read_call)]
 UsePerson = Annotated[Person, Depends(_person)]
 UseAdmin = Annotated[Admin, Depends(_admin)]
+UseWorkerCall = Annotated[Call, Depends(_worker_call)]
 BEARER = Depends(HTTPBearer(auto_error=False))
 """Shows in the OpenAPI document that a route wants an access token."""

@@ -29,6 +29,7 @@ from domain.account_commands import (
     Refresh,
     Register,
     RepeatSignUp,
+    ReportMailBounced,
     RequestEmailChange,
     RequestPasswordReset,
     RequestVerification,
@@ -48,6 +49,7 @@ from domain.account_email import (
     request_email_change,
     undo_email_change,
 )
+from domain.account_mail import report_mail_bounced
 from domain.account_reset import request_password_reset, reset_password
 from domain.account_state import (
     INITIAL,
@@ -117,6 +119,8 @@ def decide(state: Account, command: Command) -> tuple[Event, ...]:
             return _decide_reset(state, command)
         case RequestEmailChange() | ChangeEmail() | AbandonEmailChange() | UndoEmailChange() | EndHold():
             return _decide_email(state, command)
+        case ReportMailBounced():
+            return report_mail_bounced(state, command)
         case _:
             return _decide_closing(state, command)
 

@@ -231,6 +231,15 @@ class SignOutAccount:
     """End every session, as an administrator."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportMailBounced:
+    """The owner's mail server refused a mail for good. `kind` is which of our mails it was."""
+
+    message_id: str
+    kind: str
+    at: datetime
+
+
 Command = (
     Register
     | RequestVerification
@@ -256,4 +265,5 @@ Command = (
     | EnableAccount
     | UnlockAccount
     | SignOutAccount
+    | ReportMailBounced
 )

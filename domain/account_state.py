@@ -14,6 +14,7 @@ from events.account import (
     AccountRegistered,
     AccountUnlocked,
     EmailVerified,
+    MailBounced,
     PasswordChanged,
     PasswordRejected,
     PasswordReset,
@@ -28,6 +29,9 @@ from events.account import (
 )
 from events.email_change import EmailChanged, EmailChangeUndone
 from events.fact import Event, personal
+
+MAX_BOUNCED = 8
+"""Bounced mails of one account that are remembered, so that no account grows without bound."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +57,7 @@ class Pending:
     password: Password
     email: str | None = personal(default=None)
     display_name: str | None = personal(default=None)
+    bounced: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +73,8 @@ class Reset:
 class Active:
     """Proven, or let in unproven by the open sign-up policy. `sessions` holds only live ones, by id.
 
-    `reset_mailed_at` says when codes for a new password went out, within the last hour.
+    `reset_mailed_at` says when codes for a new password went out, within the last hour; `bounced` names the last
+    mails that were refused for good.
     """
 
     account_id: str
@@ -81,6 +87,7 @@ class Active:
     locked_until: datetime | None = None
     reset: Reset | None = None
     reset_mailed_at: tuple[datetime, ...] = ()
+    bounced: tuple[str, ...] = ()
 
     @property
     def email(self) -> str | None:
@@ -132,6 +139,8 @@ def evolve(state: Account, event: Event) -> Account:
             return _activated(state)
         case Pending(), RegistrationDiscarded():
             return INITIAL
+        case Pending(), MailBounced():
+            return replace(state, bounced=_with_bounced(state.bounced, event))
         case Active(), AccountDisabled():
             return Disabled(account=replace(_without_challenges(state), sessions={}))
         case Disabled(), AccountEnabled():
@@ -173,6 +182,7 @@ def _activated(state: Pending) -> Active:
         addresses=Addresses(current=held),
         display_name=state.display_name,
         password=state.password,
+        bounced=state.bounced,
     )
 
 
@@ -208,10 +218,16 @@ def _active(state: Active, event: Event) -> Active:
             return _with_reset(state, event)
         case ProfileChanged():
             return replace(state, display_name=event.display_name)
+        case MailBounced():
+            return replace(state, bounced=_with_bounced(state.bounced, event))
         case EmailChanged() | EmailChangeUndone():
             return replace(state, addresses=evolve_addresses(state.addresses, event), reset=None)
         case _:
             return replace(state, addresses=evolve_addresses(state.addresses, event))
+
+
+def _with_bounced(bounced: tuple[str, ...], event: MailBounced) -> tuple[str, ...]:
+    return (*bounced, event.message_id)[-MAX_BOUNCED:]
 
 
 def _with_password(state: Active, password_hash: str | None) -> Active:

@@ -182,3 +182,12 @@ class AccountClosed(Event):
 
     closed_at: datetime
     erase_after: datetime
+
+
+@fact("mail.bounced")
+class MailBounced(Event):
+    """The mail server of the account's address refused a mail for good. Nothing here tells the address."""
+
+    message_id: str
+    kind: str
+    bounced_at: datetime

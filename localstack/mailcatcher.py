@@ -1,6 +1,6 @@
 """An SMTP server that delivers nothing: it keeps every mail in the inbox file and says 250 once it is on disk.
 
-Run as `python -m localstack.mailcatcher PORT INBOX`.
+Only for addresses at `refused.test` it has no mailbox. Run as `python -m localstack.mailcatcher PORT INBOX`.
 """
 
 import asyncio
@@ -16,12 +16,22 @@ from localstack.ports import LOOPBACK
 
 MOST_BYTES = 1 << 20
 HOST_NAME = "chancery.localhost"
+REFUSED_DOMAIN = "refused.test"
+"""Mail to any address there bounces, so that one can see what follows from it."""
 ARGUMENTS = 3
 
 
 class Catcher:
     def __init__(self, inbox: Path) -> None:
         self._inbox = inbox
+
+    async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
+        self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
+    ) -> str:
+        if address.rpartition("@")[2].lower() == REFUSED_DOMAIN:
+            return "550 5.1.1 No such mailbox"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
 
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
         content = envelope.content

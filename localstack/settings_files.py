@@ -39,6 +39,7 @@ def local_settings(ports: Ports, postgres_password: str) -> dict[str, str]:
         "CHANCERY_POSTGRES_DSN": f"postgresql://postgres:{postgres_password}@{LOOPBACK}:{ports.postgres}/postgres",
         "CHANCERY_REDIS_URL": f"redis://{LOOPBACK}:{ports.valkey}/0",
         "CHANCERY_SMTP_PORT": str(ports.mail),
+        "CHANCERY_SMTP_TLS": "none",
         "CHANCERY_COMMAND_PORT": str(ports.command),
         "CHANCERY_QUERY_PORT": str(ports.query),
         "CHANCERY_PROJECTORS_PORT": str(ports.projectors),

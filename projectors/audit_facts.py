@@ -33,6 +33,7 @@ SHOWN: Mapping[type[Event], tuple[str, ...]] = {
     account.AccountEnabled: (),
     account.AccountUnlocked: (),
     account.AccountClosed: ("erase_after",),
+    account.MailBounced: ("message_id", "kind"),
     email_change.EmailChangeRequested: ("change_id", "code_expires_at"),
     email_change.EmailChangeIgnored: ("cause",),
     email_change.EmailChangeCodeRejected: (),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from eventstore.errors import CorruptLogError, UnavailableError
 from projectors.metrics import Metrics
+from projectors.system_commands import CommandUnansweredError
 from runtime.health import Health
 from runtime.logs import get_logger
 from runtime.postgres import PostgresRejectedError, PostgresUnavailableError
@@ -17,7 +18,7 @@ LONGEST_PAUSE_SECONDS = 2.0
 CALM_SECONDS = 10.0
 """An attempt that lasted so long was a good one, and the next failure is a new one."""
 
-TRY_AGAIN = (UnavailableError, PostgresUnavailableError, ValkeyUnavailableError)
+TRY_AGAIN = (UnavailableError, CommandUnansweredError, PostgresUnavailableError, ValkeyUnavailableError)
 
 _log = get_logger("projectors")
 

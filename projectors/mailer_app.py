@@ -5,36 +5,60 @@ import contextlib
 
 from prometheus_client import CollectorRegistry
 
+from projectors.allowances import Allowances
+from projectors.bounces import PATIENCE_SECONDS, BounceReporter
 from projectors.connect import STARTING, open_keyring, open_log, wait_for_topics
-from projectors.mailer import Mailer, PostOffice
+from projectors.mail_desk import PostOffice
+from projectors.mailer import Mailer
 from projectors.metrics import Metrics
+from projectors.system_commands import CommandApi
+from runtime.clock import Clock
 from runtime.codes import MailedCodes
 from runtime.health import Health
 from runtime.keys import derive_keys
-from runtime.mail import SmtpSender
+from runtime.mail import SmtpSender, SmtpServer
 from runtime.postgres import Postgres
-from runtime.settings import Settings, secret_bytes
+from runtime.settings import Settings, SettingsError, secret_bytes
 from runtime.store_clock import StoreClock
 
 
 async def run(settings: Settings, health: Health, registry: CollectorRegistry) -> None:
     """Until cancelled; then everything is closed."""
-    codes = MailedCodes(derive_keys(secret_bytes(settings.secret_key)))
     clock = StoreClock()
-    office = PostOffice(
-        sender=SmtpSender(settings.smtp_host, settings.smtp_port, settings.mail_from),
-        codes=codes,
-        clock=clock,
-    )
+    office = _post_office(settings, clock)
     health.set(STARTING, "is not connected yet")
     await wait_for_topics(settings, health)
     async with contextlib.AsyncExitStack() as opened:
         keyring = await opened.enter_async_context(open_keyring(settings, health))
         log = await opened.enter_async_context(open_log(settings, health))
-        postgres = await Postgres.open(settings.postgres_dsn.get_secret_value(), max_connections=2)
+        postgres = await Postgres.open(settings.postgres_dsn.get_secret_value(), max_connections=3)
         opened.push_async_callback(postgres.close)
-        mailer = Mailer(log, keyring, postgres, office, health, Metrics(registry))
+        commands = CommandApi.of(settings, "mailer", patience_seconds=PATIENCE_SECONDS)
+        opened.push_async_callback(commands.close)
+        metrics = Metrics(registry)
+        mailer = Mailer(log, keyring, postgres, office, health, metrics)
+        bounces = BounceReporter(postgres, commands, clock, health, metrics)
         health.set(STARTING, None)
-        anchoring = asyncio.create_task(clock.run(postgres))
-        opened.callback(anchoring.cancel)
-        await mailer.run()
+        async with asyncio.TaskGroup() as tasks:
+            for work in (clock.run(postgres), mailer.run(), bounces.run()):
+                tasks.create_task(work)
+
+
+def _post_office(settings: Settings, clock: Clock) -> PostOffice:
+    keys = derive_keys(secret_bytes(settings.secret_key))
+    server = SmtpServer(
+        host=settings.smtp_host,
+        port=settings.smtp_port,
+        encryption=settings.smtp_tls,
+        authority=settings.smtp_tls_authority,
+        username=settings.smtp_username,
+        password=settings.smtp_password.get_secret_value(),
+    )
+    try:
+        sender = SmtpSender(server, settings.mail_from)
+    except OSError as error:
+        raise SettingsError(f"CHANCERY_SMTP_TLS_AUTHORITY cannot be used: {error.strerror}") from None
+    allowances = Allowances(
+        mailbox_key=keys.mailbox_key, mails=settings.limit_mails, notices=settings.limit_notice_mails
+    )
+    return PostOffice(sender=sender, codes=MailedCodes(keys), allowances=allowances, clock=clock)

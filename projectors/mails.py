@@ -1,13 +1,15 @@
-"""Which facts are told by mail, to whom, and in which words. A code stands alone on its line."""
+"""Which facts are told by mail, to whom, and with which values. The words are in `mail_templates/`."""
 
 import hashlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 from events.account import AccountRegistered, PasswordResetRequested, SignUpRepeated, VerificationRequested
 from events.email_change import EmailChanged, EmailChangeRequested
-from events.streams import base32
+from events.streams import base32, id_of
 from eventstore.facts import RecordedFact
+from projectors.mail_text import MailKind, Wording, render_mail
 from runtime.codes import MailedCodes
 
 HANDLES = frozenset(
@@ -23,79 +25,17 @@ HANDLES = frozenset(
 NOTICE_LIFETIME = timedelta(hours=1)
 """Later, nobody remembers having signed up, and the notice would only worry."""
 
-_VERIFY = """\
-Hello,
-
-welcome to Chancery. You signed up at {at}. To prove that this address is yours, enter this code:
-
-{code}
-
-It is good until {until}, and only for the sign-up of that time. If you did not sign up then, ignore this mail:
-nothing will happen.
-
-Chancery
-"""
-
-_VERIFY_AGAIN = """\
-Hello,
-
-a new code was asked for, to finish the sign-up made at {at}. Here it is:
-
-{code}
-
-It is good until {until}, and only for the sign-up of that time; earlier codes for it are dead. If you did not
-sign up then, ignore this mail: somebody else did, with a password that you do not know.
-
-Chancery
-"""
-
-_REPEATED = """\
-Hello,
-
-at {at} somebody signed up at Chancery with this address, which already has an account. If that was you,
-sign in with the password that you have. If it was not, ignore this mail: nothing was changed.
-
-Chancery
-"""
-
-_RESET = """\
-Hello,
-
-at {at} somebody asked for a new password for your Chancery account. If that was you, enter this code together
-with the new password:
-
-{code}
-
-It is good until {until}, and earlier codes are dead. If it was not you, ignore this mail: your password stays
-as it is.
-
-Chancery
-"""
-
-_NEW_EMAIL = """\
-Hello,
-
-at {at} somebody asked to use this address for a Chancery account. If that was you, enter this code:
-
-{code}
-
-It is good until {until}. If it was not you, ignore this mail: nothing will happen.
-
-Chancery
-"""
-
-_EMAIL_CHANGED = """\
-Hello,
-
-at {at} the address of your Chancery account was changed from this one to another. If that was you, there is
-nothing to do. If it was not, this code brings your address back and ends every session:
-
-{code}
-
-It is good until {until}. Set a new password afterwards: whoever changed the address knew the old one.
-
-Chancery
-"""
+Allowance = Literal["strangers", "owner"]
+"""Out of which allowance of its mailbox a mail goes. Anybody can cause the mails of the first by typing an address;
+those of the second tell an owner of what happens to the account, and the first must not be able to use them up."""
+_ALLOWANCES: dict[MailKind, Allowance] = {
+    "verification": "strangers",
+    "verification-again": "strangers",
+    "sign-up-repeated": "strangers",
+    "email-change": "strangers",
+    "password-reset": "owner",
+    "email-changed": "owner",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,108 +43,101 @@ class PlannedMail:
     """`recipient` is None once the account was erased; after `expires_at` the mail helps nobody."""
 
     message_id: str
-    kind: str
+    account_id: str
+    kind: MailKind
     expires_at: datetime
     recipient: str | None = field(repr=False)
-    subject: str
-    text: str = field(repr=False)
+    wording: Wording
+
+    @property
+    def allowance(self) -> Allowance:
+        return _ALLOWANCES[self.kind]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Letter:
+    """What a fact has to say: about what (purpose and id), since when, until when, and perhaps a code."""
+
+    kind: MailKind
+    about: tuple[str, str]
+    recipient: str | None = field(repr=False)
+    at: datetime
+    until: datetime
+    code: str = field(default="", repr=False)
 
 
 def plan_mail(fact: RecordedFact, codes: MailedCodes, domain: str) -> PlannedMail | None:
     """The mail that tells of this fact; the same for ever, message id included."""
+    account_id = id_of(fact.stream)
+    letter = _letter(fact, account_id, codes)
+    if letter is None:
+        return None
+    values = {"at": _minute(letter.at), "until": _minute(letter.until), "code": letter.code}
+    return PlannedMail(
+        message_id=_message_id(*letter.about, domain),
+        account_id=account_id,
+        kind=letter.kind,
+        expires_at=letter.until,
+        recipient=letter.recipient,
+        wording=render_mail(letter.kind, **values),
+    )
+
+
+def _letter(fact: RecordedFact, account_id: str, codes: MailedCodes) -> _Letter | None:
     match fact.event:
         case AccountRegistered() as event:
-            return _verification(event, _VERIFY, codes, domain, kind="verification")
+            return _verification(event, codes, "verification")
         case VerificationRequested() as event:
-            return _verification(event, _VERIFY_AGAIN, codes, domain, kind="verification-again")
+            return _verification(event, codes, "verification-again")
         case PasswordResetRequested() as event:
-            return _password_reset(event, codes, domain)
-        case EmailChangeRequested() as event:
-            return _email_change(event, codes, domain)
-        case EmailChanged() as event:
-            return _email_changed(fact, event, codes, domain)
-        case SignUpRepeated() as event:
-            return PlannedMail(
-                message_id=_message_id("notice", event.notice_id, domain),
-                kind="sign-up-repeated",
-                expires_at=fact.at + NOTICE_LIFETIME,
+            return _Letter(
+                kind="password-reset",
+                about=("password-reset", event.challenge_id),
                 recipient=event.email,
-                subject="You already have a Chancery account",
-                text=_REPEATED.format(at=_minute(fact.at)),
+                at=event.requested_at,
+                until=event.code_expires_at,
+                code=codes.password_reset(event.challenge_id),
+            )
+        case EmailChangeRequested() as event:
+            return _Letter(
+                kind="email-change",
+                about=("email-change", event.change_id),
+                recipient=event.email,
+                at=event.requested_at,
+                until=event.code_expires_at,
+                code=codes.email_change(event.change_id),
+            )
+        case EmailChanged() as event:  # to the address that was left: the way back, as long as there is one
+            return _Letter(
+                kind="email-changed",
+                about=("email-changed", event.change_id),
+                recipient=event.previous_email,
+                at=fact.at,
+                until=event.undo_until,
+                code=codes.undo(account_id, event.change_id),
+            )
+        case SignUpRepeated() as event:
+            return _Letter(
+                kind="sign-up-repeated",
+                about=("notice", event.notice_id),
+                recipient=event.email,
+                at=fact.at,
+                until=fact.at + NOTICE_LIFETIME,
             )
         case _:
             return None
 
 
 def _verification(
-    event: AccountRegistered | VerificationRequested,
-    template: str,
-    codes: MailedCodes,
-    domain: str,
-    *,
-    kind: str,
-) -> PlannedMail:
-    text = template.format(
-        at=_minute(event.registered_at),
-        until=_minute(event.code_expires_at),
-        code=codes.verification(event.challenge_id),
-    )
-    return PlannedMail(
-        message_id=_message_id("challenge", event.challenge_id, domain),
+    event: AccountRegistered | VerificationRequested, codes: MailedCodes, kind: MailKind
+) -> _Letter:
+    return _Letter(
         kind=kind,
-        expires_at=event.code_expires_at,
+        about=("challenge", event.challenge_id),
         recipient=event.email,
-        subject="Your Chancery code",
-        text=text,
-    )
-
-
-def _password_reset(event: PasswordResetRequested, codes: MailedCodes, domain: str) -> PlannedMail:
-    text = _RESET.format(
-        at=_minute(event.requested_at),
-        until=_minute(event.code_expires_at),
-        code=codes.password_reset(event.challenge_id),
-    )
-    return PlannedMail(
-        message_id=_message_id("password-reset", event.challenge_id, domain),
-        kind="password-reset",
-        expires_at=event.code_expires_at,
-        recipient=event.email,
-        subject="Your Chancery code for a new password",
-        text=text,
-    )
-
-
-def _email_change(event: EmailChangeRequested, codes: MailedCodes, domain: str) -> PlannedMail:
-    text = _NEW_EMAIL.format(
-        at=_minute(event.requested_at),
-        until=_minute(event.code_expires_at),
-        code=codes.email_change(event.change_id),
-    )
-    return PlannedMail(
-        message_id=_message_id("email-change", event.change_id, domain),
-        kind="email-change",
-        expires_at=event.code_expires_at,
-        recipient=event.email,
-        subject="Your Chancery code for a new address",
-        text=text,
-    )
-
-
-def _email_changed(fact: RecordedFact, event: EmailChanged, codes: MailedCodes, domain: str) -> PlannedMail:
-    """To the address that was left: the way back, as long as there is one."""
-    text = _EMAIL_CHANGED.format(
-        at=_minute(fact.at),
-        until=_minute(event.undo_until),
-        code=codes.undo(fact.stream.removeprefix("account-"), event.change_id),
-    )
-    return PlannedMail(
-        message_id=_message_id("email-changed", event.change_id, domain),
-        kind="email-changed",
-        expires_at=event.undo_until,
-        recipient=event.previous_email,
-        subject="The address of your Chancery account was changed",
-        text=text,
+        at=event.registered_at,
+        until=event.code_expires_at,
+        code=codes.verification(event.challenge_id),
     )
 
 

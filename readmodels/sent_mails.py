@@ -13,7 +13,7 @@ from runtime.statements import load_statements
 
 SQL = load_statements(__file__)
 
-MailOutcome = Literal["sent", "expired", "erased", "refused", "deferred"]
+MailOutcome = Literal["sent", "expired", "erased", "refused", "deferred", "limited"]
 """A deferred mail is to be tried again; every other outcome is for ever."""
 
 

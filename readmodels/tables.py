@@ -9,9 +9,11 @@ from pathlib import Path
 from readmodels import (
     accounts,
     audit,
+    bounces,
     checkpoints,
     clients,
     consumer_reports,
+    mailbox_uses,
     parked_facts,
     revoked_tokens,
     sent_mails,
@@ -40,7 +42,16 @@ _TABLES = {
     "chancery.parked_facts": parked_facts.SQL["create"],
     "chancery_mailer.sent_mails": sent_mails.SQL["create"],
     "chancery_mailer.checkpoints": sent_mails.SQL["create_checkpoints"],
+    "chancery_mailer.mailbox_uses": mailbox_uses.SQL["create"],
+    "chancery_mailer.bounces": bounces.SQL["create"],
 }
+_AFTER_TABLES = (
+    sent_mails.SQL["create_deferred"],
+    sent_mails.SQL["know_all_outcomes"],
+    mailbox_uses.SQL["create_by_mailbox"],
+    mailbox_uses.SQL["create_by_time"],
+    bounces.SQL["create_due"],
+)
 _SQL = load_statements(__file__)
 
 
@@ -66,9 +77,8 @@ async def create_tables(postgres: Postgres) -> None:
         async with connection.transaction() as tx:
             await tx.execute(_SQL["schema"])
             await tx.execute(_SQL["mailer_schema"])
-            for create in _TABLES.values():
+            for create in (*_TABLES.values(), *_AFTER_TABLES):
                 await tx.execute(create)
-            await tx.execute(sent_mails.SQL["create_deferred"])
             await _create_read_models(tx)
         await connection.execute(_SQL["unlock"])
 

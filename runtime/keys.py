@@ -21,6 +21,9 @@ class DerivedKeys:
     undo_key: bytes = field(repr=False)
     channel_key: bytes = field(repr=False)
     cursor_key: bytes = field(repr=False)
+    mailbox_key: bytes = field(repr=False)
+    system_key: bytes = field(repr=False)
+    """Signs the commands of our own workers."""
 
 
 def derive_keys(secret: bytes) -> DerivedKeys:
@@ -33,6 +36,8 @@ def derive_keys(secret: bytes) -> DerivedKeys:
         undo_key=_derive(secret, "undoing e-mail changes"),
         channel_key=_derive(secret, "requests between processes"),
         cursor_key=_derive(secret, "cursors of pages"),
+        mailbox_key=_derive(secret, "mailboxes that mails went to"),
+        system_key=_derive(secret, "commands of our own workers"),
     )
 
 

@@ -42,6 +42,10 @@ class Settings(BaseSettings):
     redis_url: SecretStr = SecretStr("redis://127.0.0.1:26380/0")
     smtp_host: str = "127.0.0.1"
     smtp_port: int = 21025
+    smtp_tls: Literal["starttls", "tls", "none"] = "starttls"
+    smtp_tls_authority: str = ""
+    smtp_username: str = ""
+    smtp_password: SecretStr = SecretStr("")
     mail_from: str = "Chancery <no-reply@chancery.localhost>"
 
     bind_host: str = "127.0.0.1"
@@ -52,6 +56,7 @@ class Settings(BaseSettings):
     relay_port: int = 8086
     command_url: str = "http://127.0.0.1:8081"
     query_url: str = "http://127.0.0.1:8082"
+    system_url: str = ""
     forwarding: Literal["on", "off"] = "on"
     internal_host: str = "127.0.0.1"
     internal_port: int = Field(default=0, ge=0, le=65535)
@@ -81,6 +86,8 @@ class Settings(BaseSettings):
     limit_code_failures: int = Field(default=10, ge=1)
     limit_pending_registrations: int = Field(default=5, ge=1)
     limit_code_mails: int = Field(default=5, ge=1)
+    limit_mails: int = Field(default=10, ge=1)
+    limit_notice_mails: int = Field(default=30, ge=1)
     email_undo_seconds: int = Field(default=7 * 86_400, ge=60)
     close_grace_days: int = Field(default=30, ge=0)
     password_hash_threads: int = Field(default=2, ge=1)
@@ -134,6 +141,28 @@ class Settings(BaseSettings):
         if self.internal_url and self.internal_url.startswith("https://") != all(files):
             raise ValueError(
                 "CHANCERY_INTERNAL_URL is https:// if and only if CHANCERY_INTERNAL_TLS_… are set"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _keeps_the_mail_password_to_itself(self) -> Self:
+        has_password = bool(self.smtp_password.get_secret_value())
+        if bool(self.smtp_username) != has_password:
+            raise ValueError(
+                "CHANCERY_SMTP_USERNAME and CHANCERY_SMTP_PASSWORD belong together: set both or none"
+            )
+        if has_password and self.smtp_tls == "none":
+            raise ValueError(
+                "CHANCERY_SMTP_PASSWORD would be readable on its way: set CHANCERY_SMTP_TLS to starttls or tls"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _leaves_room_for_notices(self) -> Self:
+        if self.limit_notice_mails <= self.limit_code_mails:
+            raise ValueError(
+                "CHANCERY_LIMIT_NOTICE_MAILS must be more than CHANCERY_LIMIT_CODE_MAILS: else whoever asks for new "
+                "passwords silences the mails that tell an owner of a change"
             )
         return self
 

@@ -187,6 +187,7 @@ PUBLISHED: Mapping[type[Event], Publish] = dict(
 
 _ADDRESS = "would tell what is tried at an address, whether or not an account holds it"
 _CHALLENGE = "is a step between a request and its mail; what comes of it is published"
+_MAIL = "is between an owner's mail server and us; the account is as it was"
 _BOOKKEEPING = "is how the platform keeps its own promises; nothing happened to anybody"
 
 PRIVATE: Mapping[type[Event], str] = {
@@ -195,6 +196,7 @@ PRIVATE: Mapping[type[Event], str] = {
     account.PasswordResetRequested: _CHALLENGE,
     account.PasswordResetIgnored: _CHALLENGE,
     account.ResetCodeRejected: _CHALLENGE,
+    account.MailBounced: _MAIL,
     email_change.EmailChangeRequested: _CHALLENGE,
     email_change.EmailChangeIgnored: _CHALLENGE,
     email_change.EmailChangeCodeRejected: _CHALLENGE,

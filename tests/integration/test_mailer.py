@@ -5,31 +5,38 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from aiosmtpd.smtp import SMTP, Envelope, Session
-from prometheus_client import CollectorRegistry
 
 from events.account import SignUpRepeated, VerificationRequested
 from eventstore.log import Log
-from projectors.mailer import Mailer, PostOffice
-from projectors.metrics import Metrics
-from runtime.clock import Clock, utc_now
-from runtime.codes import MailedCodes
+from runtime.clock import utc_now
 from runtime.health import Health
-from runtime.keys import derive_keys
-from runtime.mail import SmtpSender
+from runtime.mail import SmtpServer
 from runtime.postgres import Postgres
+from tests.support.certificates import new_certificate
 from tests.support.examples import MINUTE
+from tests.support.mailers import (
+    CODES,
+    are_outcomes,
+    in_the_clear,
+    is_well,
+    new_mailer,
+    outcomes,
+    post_office,
+    recipients,
+    says,
+    sign_up,
+)
 from tests.support.memory_keys import KeyTopic
-from tests.support.people import account_id_in, registered, session_of, stream_of
+from tests.support.people import session_of, stream_of
 from tests.support.post import PostBox, post_box
 from tests.support.scribe import Scribe
+from tests.support.smtp_servers import smtp_server
 from tests.support.tasks import eventually, running
 from tests.support.writers import new_log
-
-CODES = MailedCodes(derive_keys(b"a key for codes"))
-FROM = "Chancery <no-reply@chancery.localhost>"
 
 
 @pytest.fixture
@@ -62,46 +69,6 @@ async def grey_box() -> AsyncIterator[GreyBox]:
     box.port = server.sockets[0].getsockname()[1]
     with contextlib.closing(server):
         yield box
-
-
-def new_mailer(
-    log: Log,
-    keys: KeyTopic,
-    postgres: Postgres,
-    port: int,
-    health: Health | None = None,
-    clock: Clock = utc_now,
-) -> Mailer:
-    office = PostOffice(
-        sender=SmtpSender("127.0.0.1", port, FROM),
-        codes=CODES,
-        clock=clock,
-        retry_seconds=0.1,
-    )
-    metrics = Metrics(CollectorRegistry())
-    return Mailer(log, keys.keyring(), postgres, office, health or Health(), metrics)
-
-
-async def sign_up(scribe: Scribe, email: str, *, minutes_ago: int = 0, partition: int = 0) -> str:
-    account_id = account_id_in(partition)
-    at = datetime.now(UTC) - minutes_ago * MINUTE
-    await scribe.write(stream_of(account_id), replace(registered(account_id, at), email=email), at=at)
-    return account_id
-
-
-async def outcomes(postgres: Postgres) -> list[str]:
-    rows = await postgres.fetch("select outcome from chancery_mailer.sent_mails order by partition, seq")
-    return [row["outcome"] for row in rows]
-
-
-async def are_outcomes(postgres: Postgres, expected: list[str]) -> bool:
-    there = await postgres.fetch_one("select to_regclass('chancery_mailer.sent_mails') is not null as there")
-    assert there is not None
-    return bool(there["there"]) and await outcomes(postgres) == expected
-
-
-def recipients(box: PostBox) -> list[str]:
-    return [mail.to for mail in box.taken]
 
 
 async def test_a_sign_up_is_mailed_its_code_once_also_across_restarts(
@@ -211,7 +178,8 @@ async def test_a_deferred_mail_expires(postgres: Postgres, grey_box: GreyBox) ->
     async with running(new_mailer(log, keys, postgres, grey_box.port).run()):
         await eventually(lambda: are_outcomes(postgres, ["deferred"]))
     grey_box.deferred_recipients.clear()
-    mailer = new_mailer(log, keys, postgres, grey_box.port, clock=lambda: utc_now() + 16 * MINUTE)
+    office = post_office(in_the_clear(grey_box.port), clock=lambda: utc_now() + 16 * MINUTE)
+    mailer = new_mailer(log, keys, postgres, office)
     async with running(mailer.run()):
         await eventually(lambda: are_outcomes(postgres, ["expired"]))
     assert recipients(grey_box) == []
@@ -272,8 +240,9 @@ async def test_a_record_alone_keeps_a_mail_from_being_sent_again(postgres: Postg
     await sign_up(scribe, "ada@example.com")
     async with running(new_mailer(log, keys, postgres, box.port).run()):
         await eventually(lambda: are_outcomes(postgres, ["sent"]))
-        await postgres.execute("delete from chancery_mailer.checkpoints")
-        await sign_up(scribe, "bob@example.com")
+    await postgres.execute("delete from chancery_mailer.checkpoints")
+    await sign_up(scribe, "bob@example.com")
+    async with running(new_mailer(log, keys, postgres, box.port).run()):
         await eventually(lambda: are_outcomes(postgres, ["sent", "sent"]))
     assert recipients(box) == ["ada@example.com", "bob@example.com"]
 
@@ -335,16 +304,8 @@ async def genesis_hash(log: Log) -> str:
     return (await Scribe(log, KeyTopic().keyring()).head(0)).hash
 
 
-async def says(health: Health, words: str) -> bool:
-    return any(words in reason for reason in health.failing().values())
-
-
 async def has_deferred(box: GreyBox, times: int) -> bool:
     return box.deferrals >= times
-
-
-async def is_well(health: Health) -> bool:
-    return health.failing() == {}
 
 
 async def test_a_mailer_is_ready_also_while_mail_never_ceases(postgres: Postgres, box: PostBox) -> None:
@@ -363,3 +324,28 @@ async def test_a_mailer_is_ready_also_while_mail_never_ceases(postgres: Postgres
     async with running(sign_up_for_ever(), mailer.run()):
         assert health.failing() != {}
         await eventually(is_ready, within_seconds=5)
+
+
+async def test_a_mail_waits_for_a_server_that_encrypts_and_says_why(
+    postgres: Postgres, tmp_path: Path
+) -> None:
+    log, keys, health = await new_log(), KeyTopic(), Health()
+    await sign_up(Scribe(log, keys.keyring()), "ada@example.com")
+    certificate = new_certificate(tmp_path / "tls", "127.0.0.1")
+    async with smtp_server("refuses-starttls", certificate.server_context()) as there:
+        server = SmtpServer(
+            host="127.0.0.1",
+            port=there.box.port,
+            encryption="starttls",
+            authority=str(certificate.authority),
+        )
+        async with running(new_mailer(log, keys, postgres, post_office(server), health).run()):
+            await eventually(lambda: says(health, "SMTP 454"))
+            there.behaviour = "stripped"
+            await eventually(lambda: says(health, "STARTTLS extension not supported"))
+            assert (there.box.said, await outcomes(postgres)) == ([], [])
+            there.behaviour = "starttls"
+            await eventually(lambda: are_outcomes(postgres, ["sent"]))
+            await eventually(lambda: is_well(health))
+    assert recipients(there.box) == ["ada@example.com"]
+    assert there.box.said == ["encrypted"]

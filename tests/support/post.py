@@ -5,6 +5,9 @@ import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
@@ -19,6 +22,7 @@ class PostBox:
 
     def __init__(self) -> None:
         self.taken: list[Mail] = []
+        self.messages: list[EmailMessage] = []
         self.answers: deque[str] = deque()
         self.refused_recipients: set[str] = set()
         self.on_taken: Callable[[], None] = lambda: None
@@ -38,6 +42,7 @@ class PostBox:
             content = envelope.content
             assert isinstance(content, bytes)
             at = datetime.now(UTC)
+            self.messages.append(message_from_bytes(content, policy=default))
             self.taken.extend(parse_mail(content, address, at) for address in envelope.rcpt_tos)
             self.on_taken()
         return answer

@@ -28,7 +28,7 @@ WITHHELD = {
     "public_jwk": "published elsewhere",
     **dict.fromkeys(
         ("registered_at", "failed_at", "requested_at", "disabled_at", "enabled_at", "unlocked_at", "closed_at",
-         "added_at", "deleted_at", "created_at", "rotated_at", "started_at"),
+         "bounced_at", "added_at", "deleted_at", "created_at", "rotated_at", "started_at"),
         "the entry's own time",
     ),
 }  # fmt: skip

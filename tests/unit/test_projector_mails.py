@@ -24,11 +24,11 @@ def planned(event: Event) -> PlannedMail | None:
 def test_a_registration_is_answered_with_its_code_alone_on_a_line() -> None:
     mail = planned(REGISTERED)
     assert mail is not None
-    assert (mail.recipient, mail.subject) == ("Ada@example.com", "Your Chancery code")
+    assert (mail.recipient, mail.wording.subject) == ("Ada@example.com", "Your Chancery code")
     code = CODES.verification("challenge-1")
-    assert f"\n{code}\n" in mail.text
-    assert EIGHT_DIGITS.findall(mail.text) == [code]
-    assert "2026-01-31 12:00 UTC" in mail.text
+    assert f"\n{code}\n" in mail.wording.text
+    assert EIGHT_DIGITS.findall(mail.wording.text) == [code]
+    assert "2026-01-31 12:00 UTC" in mail.wording.text
     assert mail.expires_at == NOON + 15 * MINUTE
 
 
@@ -44,15 +44,15 @@ def test_a_code_asked_for_again_comes_with_a_message_id_of_its_own() -> None:
     assert second is not None
     assert second == repeated
     assert first.message_id != second.message_id
-    assert EIGHT_DIGITS.findall(second.text) == [CODES.verification("challenge-2")]
-    assert "the sign-up made at 2026-01-31 11:53 UTC" in second.text
+    assert EIGHT_DIGITS.findall(second.wording.text) == [CODES.verification("challenge-2")]
+    assert "the sign-up made at 2026-01-31 11:53 UTC" in second.wording.text
     assert second.message_id.endswith("@chancery.localhost>")
 
 
 def test_an_owner_is_told_of_a_sign_up_without_any_code() -> None:
     mail = planned(SignUpRepeated(notice_id="n", email="a@example.com"))
     assert mail is not None
-    assert EIGHT_DIGITS.findall(mail.text) == []
+    assert EIGHT_DIGITS.findall(mail.wording.text) == []
     assert mail.expires_at == NOON + timedelta(hours=1)
 
 
@@ -74,7 +74,7 @@ def test_a_code_for_a_new_password_goes_to_the_accounts_address() -> None:
     mail = planned(asked)
     assert mail is not None
     assert (mail.recipient, mail.expires_at) == ("Ada@example.com", NOON + 15 * MINUTE)
-    assert EIGHT_DIGITS.findall(mail.text) == [CODES.password_reset("c")]
+    assert EIGHT_DIGITS.findall(mail.wording.text) == [CODES.password_reset("c")]
 
 
 def test_a_new_address_gets_a_code_and_the_old_one_the_way_back() -> None:
@@ -96,7 +96,7 @@ def test_a_new_address_gets_a_code_and_the_old_one_the_way_back() -> None:
     assert first is not None
     assert second is not None
     assert (first.recipient, second.recipient) == ("new@example.com", "Ada@example.com")
-    assert EIGHT_DIGITS.findall(first.text) == [CODES.email_change(CHANGE_ID)]
-    assert f"\n{CODES.undo(ACCOUNT_ID, CHANGE_ID)}\n" in second.text
-    assert "new@example.com" not in second.text
+    assert EIGHT_DIGITS.findall(first.wording.text) == [CODES.email_change(CHANGE_ID)]
+    assert f"\n{CODES.undo(ACCOUNT_ID, CHANGE_ID)}\n" in second.wording.text
+    assert "new@example.com" not in second.wording.text
     assert second.expires_at == NOON + timedelta(days=7)

@@ -219,6 +219,33 @@ def test_tls_between_processes_is_whole_or_not_at_all(
 
 
 @pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"SMTP_USERNAME": "u"}, "belong together"),
+        ({"SMTP_PASSWORD": "p"}, "belong together"),
+        ({"SMTP_USERNAME": "u", "SMTP_PASSWORD": "p", "SMTP_TLS": "none"}, "would be readable on its way"),
+        ({"SMTP_TLS": "opportunistic"}, "CHANCERY_SMTP_TLS: "),
+        ({"LIMIT_CODE_MAILS": "30"}, "CHANCERY_LIMIT_NOTICE_MAILS must be more than"),
+        ({"LIMIT_MAILS": "0"}, "CHANCERY_LIMIT_MAILS: "),
+    ],
+)
+def test_mail_that_would_be_readable_or_could_be_silenced_is_refused(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], said: str
+) -> None:
+    with_secrets(monkeypatch)
+    with_variables(monkeypatch, **variables)
+    assert said in refusal()
+
+
+def test_mail_goes_encrypted_unless_somebody_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_secrets(monkeypatch)
+    with_variables(monkeypatch, SMTP_USERNAME="u", SMTP_PASSWORD="hunter2")
+    settings = load_settings()
+    assert settings.smtp_tls == "starttls"
+    assert "hunter2" not in repr(settings)
+
+
+@pytest.mark.parametrize(
     ("variables", "forwards"),
     [
         ({}, True),
