@@ -25,6 +25,7 @@ from localstack.stack import StackInfo, start_stack, stop_stack
 from projectors.metrics import Metrics
 from projectors.public_topic import PublicTopic
 from projectors.relay import Relay
+from projectors.turns import Sharing
 from runtime.clock import utc_now
 from runtime.collector import collect_seldom
 from runtime.health import Health
@@ -49,7 +50,7 @@ async def relay_events_per_second(stack: StackInfo, events: int) -> dict[str, fl
     await public.start()
     await write_genesis(log, utc_now)
     await _fill(log, events)
-    relay = Relay(log, public, postgres, Health(), Metrics(CollectorRegistry()))
+    relay = Relay(log, public, Sharing(postgres=postgres), Health(), Metrics(CollectorRegistry()))
     began, cpu = time.perf_counter(), time.process_time()
     running = asyncio.create_task(relay.run())
     async with asyncio.timeout(PATIENCE_SECONDS):

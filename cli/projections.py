@@ -7,11 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.failures import CHECK_FAILED, explained
-from cli.opened import opened_log
-from cli.rebuild import drop, rebuild, switch
+from cli.opened import opened_log, opened_postgres
+from cli.rebuild import AsJson, drop, rebuild, switch
 
 if TYPE_CHECKING:
+    from readmodels.pauses import Consumer
     from readmodels.projections import ProjectorStatus
+
+PAUSE_LOOKS = 100
+PAUSE_LOOK_SECONDS = 0.1
+ConsumerName = Annotated[str, typer.Argument(help="`tables` (all of PostgreSQL), `mailer` or `relay`.")]
 
 app = typer.Typer(help="The read models that are built from the log.", no_args_is_help=True)
 for command in (rebuild, switch, drop):
@@ -38,6 +43,35 @@ def status(
         raise typer.Exit(CHECK_FAILED)
 
 
+@app.command("pause")
+def pause(consumer: ConsumerName, *, as_json: AsJson = False) -> None:
+    """Let a consumer stand still, in all processes, between two batches, until `resume`.
+
+    With `tables`, reads grow old and token checks lean on Valkey alone; with `mailer` no mail goes out; with
+    `relay` nothing is published. Nothing is lost.
+    """
+    with explained():
+        left = asyncio.run(_pause(_known(consumer)))
+    if as_json:
+        print(json.dumps({"ok": left == 0, "consumer": consumer, "partitions_in_work": left}))
+    else:
+        print(
+            f"{consumer} stands still."
+            if left == 0
+            else f"{left} partitions of {consumer} are still at work."
+        )
+    if left:
+        raise typer.Exit(CHECK_FAILED)
+
+
+@app.command("resume")
+def resume(consumer: ConsumerName, *, as_json: AsJson = False) -> None:
+    """Let a paused consumer go on."""
+    with explained():
+        asyncio.run(_resume(_known(consumer)))
+    print(json.dumps({"ok": True, "consumer": consumer}) if as_json else f"{consumer} goes on.")
+
+
 @app.command("retry")
 def retry(
     projector: Annotated[str, typer.Argument(help="The read model, e.g. accounts_v1.")],
@@ -58,6 +92,36 @@ def retry(
             print(f"Nothing is parked in {projector}{f' of {stream}' if stream else ''}.")
     if any(outcomes.values()):
         raise typer.Exit(CHECK_FAILED)
+
+
+def _known(consumer: str) -> "Consumer":
+    from readmodels.pauses import CONSUMERS
+
+    for known in CONSUMERS:
+        if known == consumer:
+            return known
+    raise typer.BadParameter(f"{consumer} is none of {', '.join(CONSUMERS)}")
+
+
+async def _pause(consumer: "Consumer") -> int:
+    """How many partitions are still worked on, after a wait."""
+    from readmodels.pauses import partitions_in_work, pause
+
+    async with opened_postgres() as postgres:
+        await pause(postgres, consumer)
+        for _ in range(PAUSE_LOOKS):
+            left = await partitions_in_work(postgres, consumer)
+            if left == 0:
+                break
+            await asyncio.sleep(PAUSE_LOOK_SECONDS)
+        return left
+
+
+async def _resume(consumer: "Consumer") -> None:
+    from readmodels.pauses import resume
+
+    async with opened_postgres() as postgres:
+        await resume(postgres, consumer)
 
 
 async def _retry(name: str, stream: str) -> dict[str, str | None]:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
@@ -18,9 +19,10 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from runtime.health import Health
+    from runtime.serving.worker import Rest
     from runtime.settings import Settings
 
-    Worker = Callable[[Settings, Health, CollectorRegistry], Coroutine[Any, Any, None]]
+    Worker = Callable[[Settings, Health, CollectorRegistry, Rest], Coroutine[Any, Any, None]]
 
 T = TypeVar("T")
 Process = Literal["command", "query", "projectors", "mailer", "relay"]
@@ -134,7 +136,7 @@ async def _serve_worker(title: str, run: "Worker", settings: "Settings", port: i
     health, registry = Health(), CollectorRegistry()
     vitals = Vitals(failing=health.failing, registry=registry)
     listen = Listen(title=title, host=settings.bind_host, port=port)
-    await serve_worker(run(settings, health, registry), vitals, listen)
+    await serve_worker(partial(run, settings, health, registry), vitals, listen)
 
 
 _RUNNERS: dict[str, Callable[["Settings"], Awaitable[None]]] = {

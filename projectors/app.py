@@ -11,18 +11,20 @@ from projectors.lag_watch import LagWatch
 from projectors.metrics import Metrics
 from projectors.runner import Runner
 from projectors.tables import Tables
+from projectors.turns import Sharing
 from projectors.valkey_v1 import ValkeyV1
 from projectors.versions import VersionWatch
 from runtime.health import Health
 from runtime.postgres import Postgres
 from runtime.redis import Valkey
+from runtime.serving.worker import Rest
 from runtime.settings import Settings
 
 VALKEY_SECONDS = 2.0
 
 
-async def run(settings: Settings, health: Health, registry: CollectorRegistry) -> None:
-    """Until cancelled; then everything is closed."""
+async def run(settings: Settings, health: Health, registry: CollectorRegistry, rest: Rest) -> None:
+    """Until cancelled; then everything is closed. What is in hand is finished once `rest` is asked."""
     metrics = Metrics(registry)
     health.set(STARTING, "is not connected yet")
     await wait_for_topics(settings, health)
@@ -39,8 +41,8 @@ async def run(settings: Settings, health: Health, registry: CollectorRegistry) -
         tables = Tables(postgres, (), metrics)
         revocations = ValkeyV1(valkey, metrics, partitions=settings.partitions)
         runners = (
-            Runner(tables_log, keyring, tables, health, metrics),
-            Runner(revocations_log, keyring, revocations, health, metrics),
+            Runner(tables_log, keyring, tables, health, metrics, Sharing(postgres=postgres, rest=rest)),
+            Runner(revocations_log, keyring, revocations, health, metrics, rest),
         )
         limit = timedelta(seconds=settings.projection_lag_seconds)
         health.set(STARTING, None)

@@ -10,13 +10,12 @@ from functools import partial
 from projectors.keep_going import Course, keep_going, stop_if_cancelled
 from projectors.metrics import Metrics
 from projectors.system_commands import CommandApi, CommandRefusedError, CommandUnansweredError
-from projectors.turns import Turns
+from projectors.turns import Sharing, Turns
 from readmodels.bounces import Bounce, due_reports, postpone_report, settle_report
-from readmodels.tables import create_tables
 from runtime.clock import Clock
 from runtime.health import Health
 from runtime.logs import get_logger
-from runtime.postgres import Connection, Postgres, PostgresUnavailableError
+from runtime.postgres import Connection, PostgresUnavailableError
 
 LOOK_SECONDS = 1.0
 AT_A_TIME = 20
@@ -28,28 +27,28 @@ _log = get_logger("bounces")
 
 class BounceReporter:
     def __init__(
-        self, postgres: Postgres, commands: CommandApi, clock: Clock, health: Health, metrics: Metrics
+        self,
+        sharing: Sharing,
+        commands: CommandApi,
+        clock: Clock,
+        health: Health,
+        metrics: Metrics,
     ) -> None:
-        self._postgres = postgres
         self._commands = commands
         self._clock = clock
         self._course = Course("bounces", 0, health, metrics)
         self._session = Course("bounces-session", 0, health, metrics)
-        self._turns = Turns(postgres, self._session, [self._course], self._keep_reporting)
+        self._turns = Turns(sharing, self._session, [self._course], self._keep_reporting)
 
     async def run(self) -> None:
         """Until cancelled."""
-        await keep_going(self._session, lambda: asyncio.create_task(self._take_turns()))
-
-    async def _take_turns(self) -> None:
-        await create_tables(self._postgres)
-        await self._turns.take()
+        await keep_going(self._session, lambda: asyncio.create_task(self._turns.take()))
 
     async def _keep_reporting(self, connection: Connection, course: Course) -> None:
         await keep_going(course, partial(self._report_all, connection), (PostgresUnavailableError,))
 
     async def _report_all(self, connection: Connection) -> None:
-        while True:
+        while not self._course.is_resting:
             stop_if_cancelled()
             await self._report_due(connection)
             self._course.reached_end()

@@ -38,6 +38,14 @@ class Course:
         self._metrics = metrics
         self.halted: str | None = None
         """Why, once it has."""
+        self.is_resting = False
+        """Whether to end between two batches, so that another process or another time may go on."""
+
+    def rests(self) -> None:
+        self.is_resting = True
+
+    def goes_on(self) -> None:
+        self.is_resting = False
 
     def reached_end(self) -> None:
         self._health.set(self._part, None)
@@ -61,14 +69,14 @@ class Course:
 async def keep_going(
     course: Course, attempt: Callable[[], Awaitable[None]], passes_on: tuple[type[Exception], ...] = ()
 ) -> None:
-    """Run `attempt` again whenever it ends, until it is cancelled or the partition halts.
+    """Run `attempt` again whenever it ends, until it is cancelled, or the partition halts or rests.
 
     Errors in `passes_on` are for the caller. Whatever is not known to pass halts the partition: its reason
     names no more than the kind of error, because texts of bugs may quote personal data.
     """
     loop = asyncio.get_running_loop()
     pause = FIRST_PAUSE_SECONDS
-    while True:
+    while not course.is_resting:
         stop_if_cancelled()
         began = loop.time()
         try:
@@ -85,6 +93,8 @@ async def keep_going(
             return
         except Exception as error:  # noqa: BLE001  # a bug stops its partition, visibly, and no other
             course.halts(f"a bug: {type(error).__name__} in {place_of_bug(error)}")
+            return
+        if course.is_resting:
             return
         await asyncio.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS)

@@ -34,6 +34,7 @@ class LagWatch:
         self._health = health
         self._metrics = metrics
         self._limit_seconds = limit.total_seconds()
+        self._told: dict[str, set[int]] = {}
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -48,6 +49,10 @@ class LagWatch:
         reports = runner.reports()
         for report in reports:
             self._tell(runner.consumer, report)
+        partitions = {report.partition for report in reports}
+        for partition in self._told.get(runner.consumer, set()) - partitions:
+            self._forget(runner.consumer, partition)
+        self._told[runner.consumer] = partitions
         with contextlib.suppress(PostgresUnavailableError, PostgresRejectedError):
             await publish_reports(self._postgres, runner.consumer, reports)
 
@@ -55,6 +60,13 @@ class LagWatch:
         with contextlib.suppress(PostgresUnavailableError, PostgresRejectedError):
             for projector, streams in (await counts_parked(self._postgres)).items():
                 self._metrics.parked.labels(projector).set(streams)
+
+    def _forget(self, consumer: str, partition: int) -> None:
+        """Another process tells of it now."""
+        for gauge in (self._metrics.lag, self._metrics.lag_seconds):
+            with contextlib.suppress(KeyError):  # there may have been nothing to tell yet
+                gauge.remove(consumer, str(partition))
+        self._health.set(f"{consumer}-{partition}-lag", None)
 
     def _tell(self, consumer: str, report: Report) -> None:
         labels = (consumer, str(report.partition))

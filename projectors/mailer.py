@@ -21,11 +21,10 @@ from projectors.keep_going import Course, keep_going, stop_if_cancelled
 from projectors.mail_desk import Desk, PostOffice
 from projectors.mails import HANDLES
 from projectors.metrics import Metrics
-from projectors.turns import Turns
+from projectors.turns import Sharing, Turns
 from readmodels.sent_mails import SentMail
-from readmodels.tables import create_tables
 from runtime.health import Health
-from runtime.postgres import Connection, Postgres, PostgresUnavailableError
+from runtime.postgres import Connection, PostgresUnavailableError
 
 IDLE_SECONDS = 0.5
 
@@ -35,14 +34,13 @@ class Mailer:
         self,
         log: Log,
         keyring: Keyring,
-        postgres: Postgres,
+        sharing: Sharing,
         office: PostOffice,
         health: Health,
         metrics: Metrics,
     ) -> None:
         self._log = log
         self._keyring = keyring
-        self._postgres = postgres
         self._office = office
         self._health = health
         self._metrics = metrics
@@ -50,15 +48,11 @@ class Mailer:
         for course in self._courses:
             course.waits("has not reached the end of the log yet")
         self._session = Course("mailer-session", 0, health, metrics)
-        self._turns = Turns(postgres, self._session, self._courses, self._keep_mailing)
+        self._turns = Turns(sharing, self._session, self._courses, self._keep_mailing)
 
     async def run(self) -> None:
         """Until cancelled."""
-        await keep_going(self._session, lambda: asyncio.create_task(self._take_turns()))
-
-    async def _take_turns(self) -> None:
-        await create_tables(self._postgres)
-        await self._turns.take()
+        await keep_going(self._session, lambda: asyncio.create_task(self._turns.take()))
 
     async def _keep_mailing(self, connection: Connection, course: Course) -> None:
         desk = Desk(connection, course.partition, self._office, self._health, self._metrics)
@@ -69,7 +63,7 @@ class Mailer:
         head = await desk.open(log_id)
         follower = Follower(self._log, self._keyring, course.partition, head, HANDLES)
         end = await self._log.end(course.partition, at_least=head.next_offset)
-        while True:
+        while not course.is_resting:
             stop_if_cancelled()
             if follower.head.next_offset >= end:
                 course.reached_end()

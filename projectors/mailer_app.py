@@ -12,18 +12,20 @@ from projectors.mail_desk import PostOffice
 from projectors.mailer import Mailer
 from projectors.metrics import Metrics
 from projectors.system_commands import CommandApi
+from projectors.turns import Sharing
 from runtime.clock import Clock
 from runtime.codes import MailedCodes
 from runtime.health import Health
 from runtime.keys import derive_keys
 from runtime.mail import SmtpSender, SmtpServer
 from runtime.postgres import Postgres
+from runtime.serving.worker import Rest
 from runtime.settings import Settings, SettingsError, secret_bytes
 from runtime.store_clock import StoreClock
 
 
-async def run(settings: Settings, health: Health, registry: CollectorRegistry) -> None:
-    """Until cancelled; then everything is closed."""
+async def run(settings: Settings, health: Health, registry: CollectorRegistry, rest: Rest) -> None:
+    """Until cancelled; then everything is closed. What is in hand is finished once `rest` is asked."""
     clock = StoreClock()
     office = _post_office(settings, clock)
     health.set(STARTING, "is not connected yet")
@@ -35,9 +37,9 @@ async def run(settings: Settings, health: Health, registry: CollectorRegistry) -
         opened.push_async_callback(postgres.close)
         commands = CommandApi.of(settings, "mailer", patience_seconds=PATIENCE_SECONDS)
         opened.push_async_callback(commands.close)
-        metrics = Metrics(registry)
-        mailer = Mailer(log, keyring, postgres, office, health, metrics)
-        bounces = BounceReporter(postgres, commands, clock, health, metrics)
+        metrics, sharing = Metrics(registry), Sharing(postgres=postgres, rest=rest)
+        mailer = Mailer(log, keyring, sharing, office, health, metrics)
+        bounces = BounceReporter(sharing, commands, clock, health, metrics)
         health.set(STARTING, None)
         async with asyncio.TaskGroup() as tasks:
             for work in (clock.run(postgres), mailer.run(), bounces.run()):

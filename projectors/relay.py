@@ -21,10 +21,10 @@ from projectors.follower import Batch, Follower, OpenedCommit, read_log_id
 from projectors.keep_going import Course, keep_going, stop_if_cancelled
 from projectors.metrics import Metrics
 from projectors.public_topic import PublicTopic
-from projectors.turns import Turns
+from projectors.turns import Sharing, Turns
 from runtime.health import Health
 from runtime.kafka_batches import KafkaRecord
-from runtime.postgres import Connection, Postgres, PostgresUnavailableError
+from runtime.postgres import Connection, PostgresUnavailableError
 
 IDLE_SECONDS = 0.5
 STALL_SECONDS = 5.0
@@ -32,7 +32,12 @@ STALL_SECONDS = 5.0
 
 class Relay:
     def __init__(
-        self, log: Log, public: PublicTopic, postgres: Postgres, health: Health, metrics: Metrics
+        self,
+        log: Log,
+        public: PublicTopic,
+        sharing: Sharing,
+        health: Health,
+        metrics: Metrics,
     ) -> None:
         self._log = log
         self._public = public
@@ -41,7 +46,7 @@ class Relay:
         for course in self._courses:
             course.waits("has not reached the end of the log yet")
         self._session = Course("relay-session", 0, health, metrics)
-        self._turns = Turns(postgres, self._session, self._courses, self._keep_relaying)
+        self._turns = Turns(sharing, self._session, self._courses, self._keep_relaying)
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -60,7 +65,7 @@ class Relay:
         follower = Follower(self._log, None, number, head, frozenset(PUBLISHED))
         lag, loop = self._metrics.lag.labels("relay", str(number)), asyncio.get_running_loop()
         moved_at = loop.time()
-        while True:
+        while not course.is_resting:
             stop_if_cancelled()
             end = await self._log.end(number, at_least=follower.head.next_offset)
             lag.set(end - follower.head.next_offset)

@@ -20,8 +20,11 @@ from projectors.keep_going import Course, keep_going, stop_if_cancelled
 from projectors.lag import Lag
 from projectors.metrics import Metrics
 from projectors.parking import NOT_POISON
+from projectors.turns import Sharing, Turns
 from readmodels.consumer_reports import Report
 from runtime.health import Health
+from runtime.postgres import Connection
+from runtime.serving.worker import Rest
 
 IDLE_SECONDS = 0.5
 """A partition without news looks so often whether its store still is what it was."""
@@ -63,26 +66,46 @@ class Sink(Protocol):
 
 
 class Runner:
-    def __init__(self, log: Log, keyring: Keyring, sink: Sink, health: Health, metrics: Metrics) -> None:
+    """With `sharing`, processes share the partitions by turns in that database; else each does all of them.
+
+    What a token's fate depends on must not stand still because PostgreSQL does: Valkey is not shared.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        keyring: Keyring,
+        sink: Sink,
+        health: Health,
+        metrics: Metrics,
+        sharing: Sharing | Rest | None = None,
+    ) -> None:
         self._log = log
         self._keyring = keyring
         self._sink = sink
         self._metrics = metrics
         self._courses = [Course(sink.name, n, health, metrics) for n in range(log.partitions)]
         self._heads = dict.fromkeys(range(log.partitions), Head())
+        self._ours: set[int] = set()
+        """Partitions that this process brings on, or that halted in its hands."""
         self._opened: set[int] = set()
-        """Partitions whose place in the store is known. What the store holds of others may be of another history."""
+        """Of those: whose place in the store is known. What the store holds of others may be of another history."""
         self._lags = {number: Lag() for number in range(log.partitions)}
         self._pulse = Course(f"{sink.name}-freshness", 0, health, metrics)
         for course in (*self._courses, self._pulse):
             course.waits("has not reached the end of the log yet")
+        self._session = Course(f"{sink.name}-session", 0, health, metrics)
+        self._turns: Turns | None = None
+        self._rest = sharing if isinstance(sharing, Rest) else Rest()
+        if isinstance(sharing, Sharing):
+            self._turns = Turns(sharing, self._session, self._courses, self._in_turn)
 
     @property
     def consumer(self) -> str:
         return self._sink.name
 
     def reports(self) -> tuple[Report, ...]:
-        """How far each partition is whose end was asked for already."""
+        """How far each partition is that is this process's own, and whose end was asked for already."""
         return tuple(
             Report(
                 partition=number,
@@ -93,15 +116,42 @@ class Runner:
                 halted=self._courses[number].halted,
             )
             for number, lag in self._lags.items()
-            if lag.log_end is not None
+            if lag.log_end is not None and number in self._ours
         )
 
     async def run(self) -> None:
         """Until cancelled. A partition that halts stays halted; the others go on."""
         async with asyncio.TaskGroup() as tasks:
-            for course in self._courses:
-                tasks.create_task(keep_going(course, partial(self._follow, course)))
+            if self._turns is not None:
+                turns = self._turns
+                tasks.create_task(keep_going(self._session, lambda: asyncio.create_task(turns.take())))
+            else:
+                tasks.create_task(self._rest_when_asked())
+                for course in self._courses:
+                    tasks.create_task(self._unshared(course))
             tasks.create_task(keep_going(self._pulse, self._beat_on))
+
+    async def _in_turn(self, _: Connection, course: Course) -> None:
+        number = course.partition
+        self._ours.add(number)
+        self._lags[number] = Lag()
+        try:
+            await keep_going(course, partial(self._follow, course))
+        finally:
+            if course.halted is None:
+                self._ours.discard(number)
+                self._opened.discard(number)
+
+    async def _unshared(self, course: Course) -> None:
+        self._ours.add(course.partition)
+        with self._rest.busy():
+            await keep_going(course, partial(self._follow, course))
+
+    async def _rest_when_asked(self) -> None:
+        while not self._rest.is_asked:
+            await self._rest.wait(IDLE_SECONDS)
+        for course in self._courses:
+            course.rests()
 
     async def _follow(self, course: Course) -> None:
         number = course.partition
@@ -113,7 +163,7 @@ class Runner:
         self._opened.add(number)
         follower = Follower(self._log, self._keyring, number, head, self._sink.handles)
         end = await self._log.end(number, at_least=head.next_offset)
-        while True:
+        while not course.is_resting:
             stop_if_cancelled()
             self._heads[number] = follower.head
             if follower.head.next_offset >= end:
@@ -156,7 +206,7 @@ class Runner:
         """
         asked_at, asked = await self._sink.ask_time(), time.monotonic()
         opened = self._opened.copy()
-        applied = {number: head.next_offset for number, head in self._heads.items()}
+        applied = {number: self._heads[number].next_offset for number in self._ours}
         found = await asyncio.gather(
             *(self._log.end(number, at_least=offset) for number, offset in applied.items()),
             return_exceptions=True,

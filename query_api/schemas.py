@@ -114,7 +114,7 @@ class LiveSessionsView(BaseModel):
     sessions: list[LiveSession]
 
 
-ProjectionState = Literal["live", "behind", "building", "silent", "halted"]
+ProjectionState = Literal["live", "behind", "building", "paused", "silent", "halted"]
 
 
 class PartitionProjection(BaseModel):

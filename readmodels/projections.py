@@ -19,9 +19,9 @@ SQL = load_statements(__file__)
 
 VALKEY = "valkey_v1"
 
-State = Literal["live", "behind", "building", "silent", "halted"]
-"""`building`: has not been complete yet. `silent`: no projector process reports. `halted`: needs a person."""
-_FROM_GOOD_TO_BAD: tuple[State, ...] = ("live", "behind", "building", "silent", "halted")
+State = Literal["live", "behind", "building", "paused", "silent", "halted"]
+"""`building`: has not been complete yet. `paused`: by `chancery projections pause`. `silent`: no projector process reports. `halted`: needs a person."""
+_FROM_GOOD_TO_BAD: tuple[State, ...] = ("live", "behind", "building", "paused", "silent", "halted")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +95,7 @@ def partition_status(
 ) -> PartitionStatus:
     if row is None:
         row = dict.fromkeys(("log_end", "lag_seconds", "silent_seconds", "halted"))
-        row = {**row, "seq": -1, "next_offset": 0}
+        row = {**row, "seq": -1, "next_offset": 0, "is_paused": False}
     log_end = row["log_end"] if end is None else end
     return PartitionStatus(
         partition=partition,
@@ -110,6 +110,8 @@ def partition_status(
 
 def _state(row: Mapping[str, Any], limit: timedelta) -> State:
     silent, lag = row["silent_seconds"], row["lag_seconds"]
+    if row["is_paused"]:
+        return "paused"
     if silent is None or silent > SILENT_SECONDS:
         return "silent"
     if row["halted"] is not None:

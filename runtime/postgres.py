@@ -24,7 +24,7 @@ _CONNECT_SECONDS = 2.0
 _CLOSE_SECONDS = 2.0
 _IDLE_IN_TRANSACTION_MILLISECONDS = 10_000
 """A process that was stopped inside a transaction gives up its locks, so that another can go on."""
-_IDLE_DEDICATED_MILLISECONDS = 15_000
+_IDLE_DEDICATED_SECONDS = 15.0
 """Who holds a dedicated connection uses it every few seconds; one that does not is stopped or gone."""
 _NOTICE_GONE_CLIENT_MILLISECONDS = 1_000
 """What a client that went away was doing ends so soon, and its locks with it."""
@@ -178,8 +178,11 @@ class Postgres:
             yield tx
 
     @contextlib.asynccontextmanager
-    async def dedicated(self) -> AsyncIterator[Connection]:
-        """A connection outside the pool, for what belongs to a connection: locks and notifications."""
+    async def dedicated(self, *, idle_seconds: float = _IDLE_DEDICATED_SECONDS) -> AsyncIterator[Connection]:
+        """A connection outside the pool, for what belongs to a connection: locks and notifications.
+
+        The server ends it once it was idle for so long.
+        """
         with _translated():
             raw = await asyncpg.connect(
                 self._dsn,
@@ -187,7 +190,7 @@ class Postgres:
                 command_timeout=self._timeout_seconds,
                 server_settings={
                     **_server_settings(),
-                    "idle_session_timeout": str(_IDLE_DEDICATED_MILLISECONDS),
+                    "idle_session_timeout": str(int(1000 * idle_seconds)),
                 },
             )
         try:

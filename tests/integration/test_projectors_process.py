@@ -29,6 +29,7 @@ from runtime.kafka_admin import open_admin
 from runtime.keys import derive_keys
 from runtime.postgres import Postgres
 from runtime.redis import Valkey
+from runtime.serving.worker import Rest
 from runtime.settings import Settings, secret_bytes
 from tests.support.people import account_id_in, registered, revoked, session_of, stream_of
 from tests.support.scribe import Scribe
@@ -95,7 +96,7 @@ async def test_what_is_acknowledged_is_soon_seen_and_a_revocation_soon_refused(
     asked = Revocations(view, postgres, partitions=PARTITIONS, stale=timedelta(seconds=5))
     seen, refused = [], []
     loop = asyncio.get_running_loop()
-    async with running(app.run(live.settings, health, CollectorRegistry()), watch.run()):
+    async with running(app.run(live.settings, health, CollectorRegistry(), Rest()), watch.run()):
         await eventually(lambda: is_ready(health, "valkey_v1-3"), within_seconds=30)
         for number in range(20):
             account_id = account_id_in(number % PARTITIONS)
@@ -134,7 +135,7 @@ async def test_a_sign_up_in_kafka_becomes_a_mail_with_its_code(
     async def has_come() -> bool:
         return any(read_mails(inbox, address))
 
-    async with running(mailer_app.run(live.settings, health, CollectorRegistry())):
+    async with running(mailer_app.run(live.settings, health, CollectorRegistry(), Rest())):
         await eventually(has_come, within_seconds=30)
         await eventually(lambda: is_ready(health, "mailer-3"))
     (mail,) = read_mails(inbox, address)

@@ -22,6 +22,7 @@ from localstack.stack import StackInfo
 from projectors.metrics import Metrics
 from projectors.public_topic import WINDOW, PublicTopic
 from projectors.relay import Relay
+from projectors.turns import Sharing
 from runtime.health import Health
 from runtime.postgres import Postgres
 from tests.support.broker import Broker
@@ -54,7 +55,9 @@ class Stage:
         await public.start()
         metrics = Metrics(CollectorRegistry())
         try:
-            await Relay(log or self.log, public, self.postgres, health or self.health, metrics).run()
+            await Relay(
+                log or self.log, public, Sharing(postgres=self.postgres), health or self.health, metrics
+            ).run()
         finally:
             await public.stop()
 

@@ -10,6 +10,7 @@ from projectors.allowances import Allowances
 from projectors.mail_desk import PostOffice
 from projectors.mailer import Mailer
 from projectors.metrics import Metrics
+from projectors.turns import Sharing
 from runtime.clock import Clock, utc_now
 from runtime.codes import MailedCodes
 from runtime.health import Health
@@ -52,7 +53,7 @@ def new_mailer(
     if isinstance(office, int):
         office = post_office(in_the_clear(office))
     metrics = Metrics(registry or CollectorRegistry())
-    return Mailer(log, keys.keyring(), postgres, office, health or Health(), metrics)
+    return Mailer(log, keys.keyring(), Sharing(postgres=postgres), office, health or Health(), metrics)
 
 
 async def sign_up(scribe: Scribe, email: str, *, minutes_ago: int = 0, partition: int = 0) -> str:
