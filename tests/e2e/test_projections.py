@@ -9,7 +9,7 @@ import pytest
 from readmodels.tables import READ_MODELS
 from runtime.postgres import Postgres
 from tests.support.admins import Admin, new_admin, token_of
-from tests.support.chancery import Chancery, bearer, problem_code
+from tests.support.chancery import Chancery, bearer, new_email, problem_code
 from tests.support.log_reading import read_log
 
 PROJECTIONS = "/v1/admin/projections"
@@ -147,3 +147,24 @@ async def test_what_is_parked_is_shown_and_applied_again_on_demand(chancery: Cha
 async def test_a_projector_that_does_not_exist_cannot_be_retried(chancery: Chancery) -> None:
     status, _, err = await chancery.cli("projections", "retry", "accounts_v9")
     assert (status, "accounts_v9 is none of accounts_v1, " in err) == (2, True)
+
+
+async def test_a_consumer_stands_still_until_it_is_told_to_go_on(chancery: Chancery) -> None:
+    assert await chancery.cli("projections", "pause", "tables") == (0, "tables stands still.\n", "")
+    try:
+        status, out, _ = await chancery.cli("projections", "status")
+        assert (status, out.count(" paused "), "valkey_v1            live" in out) == (
+            1,
+            len(READ_MODELS),
+            True,
+        )
+        answer = await chancery.sign_up(new_email())
+        assert answer.status_code == 202
+    finally:
+        status, out, err = await chancery.cli("projections", "resume", "tables", "--json")
+    assert (status, json.loads(out)) == (0, {"ok": True, "consumer": "tables"}), err
+    person = await chancery.new_person()
+    headers = {**person.bearer, "chancery-min-position": person.tokens["position"], "prefer": "wait=10"}
+    assert (await chancery.query("GET", "/v1/me", headers=headers)).status_code == 200
+    status, _, err = await chancery.cli("projections", "pause", "valkey")
+    assert (status, "valkey is none of tables, mailer, relay" in err) == (2, True)

@@ -12,7 +12,10 @@ from projectors.lag_watch import LagWatch
 from projectors.metrics import Metrics
 from projectors.runner import Runner
 from projectors.sessions import Sessions
+from projectors.turns import Sharing
+from readmodels.checkpoints import is_fresh
 from readmodels.consumer_reports import Report, publish_reports
+from readmodels.pauses import pause
 from readmodels.projections import ProjectorStatus, projector_status
 from readmodels.tables import READ_MODELS, create_tables
 from runtime.health import Health
@@ -22,6 +25,7 @@ from tests.support.memory_keys import KeyTopic
 from tests.support.memory_sink import MemorySink
 from tests.support.people import account_id_in, registered, revoked, session_of, stream_of
 from tests.support.scribe import Scribe
+from tests.support.table_dump import dump
 from tests.support.tasks import eventually, running
 from tests.support.writers import new_log
 
@@ -50,6 +54,45 @@ async def write_some(log: MemoryLog, keys: KeyTopic) -> Scribe:
         account_id = account_id_in(partition)
         await scribe.write(stream_of(account_id), registered(account_id))
     return scribe
+
+
+async def test_two_processes_share_the_partitions_and_each_tells_of_its_own(postgres: Postgres) -> None:
+    log, keys = await new_log(2), KeyTopic()
+    scribe = await write_some(log, keys)
+    runners = [
+        Runner(
+            log,
+            keys.keyring(),
+            new_tables(postgres),
+            Health(),
+            Metrics(CollectorRegistry()),
+            Sharing(postgres=postgres),
+        )
+        for _ in range(2)
+    ]
+
+    async def each_has_one() -> bool:
+        told = [[report.partition for report in runner.reports()] for runner in runners]
+        return sorted(told) == [[0], [1]]
+
+    async with running(*(runner.run() for runner in runners)):
+        await eventually(each_has_one)
+        for partition in (0, 1):
+            account_id = account_id_in(partition)
+            await scribe.write(stream_of(account_id), registered(account_id))
+
+        async def all_is_applied() -> bool:
+            whole = await is_fresh(postgres, READ_MODELS, partitions=2, stale=timedelta(seconds=3))
+            return whole and len((await dump(postgres))["accounts"]) == 4
+
+        await eventually(all_is_applied)
+        await pause(postgres, "tables")
+
+        async def nobody_has_any() -> bool:
+            return not any(runner.reports() for runner in runners)
+
+        await eventually(nobody_has_any)
+        assert {(await status(postgres))[name].state for name in VERSIONS} == {"paused"}
 
 
 async def test_projectors_that_keep_up_are_live(postgres: Postgres) -> None:

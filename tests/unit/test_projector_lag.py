@@ -16,7 +16,15 @@ from readmodels.projections import (
 )
 
 LIMIT = timedelta(seconds=10)
-LIVE = {"seq": 4, "next_offset": 5, "log_end": 5, "lag_seconds": 0.5, "silent_seconds": 0.2, "halted": None}
+LIVE = {
+    "seq": 4,
+    "next_offset": 5,
+    "log_end": 5,
+    "lag_seconds": 0.5,
+    "silent_seconds": 0.2,
+    "halted": None,
+    "is_paused": False,
+}
 
 
 def test_nothing_is_told_before_an_end_was_asked_for_and_reached() -> None:
@@ -55,6 +63,7 @@ def test_who_stands_still_has_a_growing_lag() -> None:
         ({"halted": "a bad record"}, "halted"),
         ({"halted": "a bad record", "silent_seconds": SILENT_SECONDS + 1}, "silent"),
         ({"silent_seconds": None, "log_end": None}, "silent"),
+        ({"silent_seconds": SILENT_SECONDS + 1, "is_paused": True}, "paused"),
     ],
 )
 def test_a_partition_has_one_state(more: dict[str, Any], state: State) -> None:
