@@ -6,6 +6,7 @@ Law: an entry follows from its fact alone, so neither batches nor other entries 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any, Self
 
 import msgspec
@@ -42,6 +43,7 @@ class AuditRow:
 
 
 _COLUMNS = tuple(field.name for field in fields(AuditRow))
+_BEFORE_DETAILS = attrgetter(*_COLUMNS[: _COLUMNS.index("details")])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -66,8 +68,13 @@ class Audit(Versioned):
     handles = frozenset(SHOWN)
 
     async def apply(self, tx: Connection, facts: Sequence[RecordedFact]) -> None:
-        await _make_months(tx, self.name, {Month.of(self.name, fact.at) for fact in facts})
+        await _make_months(tx, self.name, {Month.of(self.name, at) for at in _months_of(facts)})
         await tx.copy("chancery", self.name, _COLUMNS, [_record(audit_row(fact)) for fact in facts])
+
+
+def _months_of(facts: Sequence[RecordedFact]) -> Iterable[datetime]:
+    """One moment of each month in which a fact was committed."""
+    return {(fact.at.year, fact.at.month, fact.at.tzinfo): fact.at for fact in facts}.values()
 
 
 async def _make_months(tx: Connection, table: str, months: Iterable[Month]) -> None:
@@ -103,24 +110,24 @@ def audit_row(fact: RecordedFact) -> AuditRow:
 
 
 def _record(row: AuditRow) -> tuple[Any, ...]:
-    details = msgspec.json.encode(row.details).decode()
-    return tuple(details if name == "details" else getattr(row, name) for name in _COLUMNS)
+    details = msgspec.json.encode(row.details).decode() if row.details else "{}"
+    return (*_BEFORE_DETAILS(row), details, row.ip, row.user_agent)
 
 
 def _trace_id(traceparent: str) -> str | None:
     """The second part of a W3C traceparent; None if the commit carries none."""
+    if not traceparent:
+        return None
     parts = traceparent.split("-")
     return storable(parts[1]) if len(parts) == _TRACE_PARTS else None
 
 
 def _storable(value: Any) -> Any:
     """As `storable`, for a field that may also be a number, a time or a list of texts."""
-    match value:
-        case datetime():
-            return rfc3339(value)
-        case str():
-            return storable(value)
-        case list() | tuple():
-            return [_storable(one) for one in value]
-        case _:
-            return value
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, datetime):
+        return rfc3339(value)
+    if isinstance(value, list | tuple):
+        return [_storable(one) for one in value]
+    return value

@@ -5,17 +5,19 @@ A record that cannot be read is never skipped: what stands before it is handed o
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from events.codec import CATALOGUE, MalformedEventError, UnknownEventError
 from events.fact import Event
 from eventstore.chain import ChainReader, Counted, Head
 from eventstore.commit import Record, SealedEvent, decode_commit
 from eventstore.errors import CorruptLogError, UnavailableError
-from eventstore.facts import RecordedFact, open_commit, read_commit
+from eventstore.facts import RecordedFact, open_commit, open_commits, read_commit
 from eventstore.keyring import Keyring
 from eventstore.log import Log
 from eventstore.sealing import UnsealError
 
+UNREADABLE = (MalformedEventError, UnknownEventError, UnsealError)
 _GENESIS_WAIT_SECONDS = 1.0
 _READ_AGAIN_SECONDS = 5.0
 
@@ -81,35 +83,72 @@ class Follower:
 
     async def _open(self, records: Sequence[Record]) -> tuple[OpenedCommit, ...]:
         """Open as many as can be read; a bad one raises only if it is the first."""
-        commits: list[OpenedCommit] = []
+        admitted = self._admit(records)
+        counted = [one.counted for one in admitted]
+        try:
+            opened = await self._facts(counted)
+        except UNREADABLE:
+            opened = await self._facts_before_a_bad_one(admitted)
+        return tuple(
+            [OpenedCommit(facts=facts, head=one.after) for one, facts in zip(admitted, opened, strict=False)]
+        )
+
+    def _admit(self, records: Sequence[Record]) -> list["_Admitted"]:
+        """The commits that count, up to the first record that is none."""
+        admitted = []
         for number, record in enumerate(records):
             before = self.head
             try:
                 counted = self._chain.admit(record)
-                facts = () if counted is None else await self._facts(counted)
+                if counted is not None:
+                    _require_known(counted)
             except CorruptLogError:
                 self._chain.head = before
                 if number == 0:
                     raise
                 break
             if counted is not None:
-                commits.append(OpenedCommit(facts=facts, head=self.head))
-        return tuple(commits)
+                admitted.append(_Admitted(number, counted, before, self.head))
+        return admitted
 
-    async def _facts(self, counted: Counted) -> tuple[RecordedFact, ...]:
-        def is_wanted(event: SealedEvent) -> bool:
-            cls = CATALOGUE.get((event.type, event.rev))
-            if cls is None:
-                reason = f"unknown event {event.type} rev {event.rev}"
-                raise CorruptLogError(counted.position.partition, counted.offset, reason)
-            return cls in self._handles
+    async def _facts(self, commits: Sequence[Counted]) -> Sequence[tuple[RecordedFact, ...]]:
+        if self._keyring is None:
+            return [read_commit(counted, self._is_wanted) for counted in commits]
+        return await open_commits(self._keyring, commits, self._is_wanted)
 
-        try:
-            if self._keyring is None:
-                return read_commit(counted, is_wanted)
-            return await open_commit(self._keyring, counted, is_wanted)
-        except (MalformedEventError, UnknownEventError, UnsealError) as error:
-            raise CorruptLogError(counted.position.partition, counted.offset, str(error)) from None
+    async def _facts_before_a_bad_one(
+        self, admitted: Sequence["_Admitted"]
+    ) -> list[tuple[RecordedFact, ...]]:
+        opened: list[tuple[RecordedFact, ...]] = []
+        for one in admitted:
+            try:
+                opened += await self._facts([one.counted])
+            except UNREADABLE as error:
+                self._chain.head = one.before
+                if one.number == 0:
+                    position = one.counted.position
+                    raise CorruptLogError(position.partition, one.counted.offset, str(error)) from None
+                break
+        return opened
+
+    def _is_wanted(self, event: SealedEvent) -> bool:
+        return CATALOGUE[event.type, event.rev] in self._handles
+
+
+class _Admitted(NamedTuple):
+    """A commit that counts, the place of its record among those that were read, and the heads around it."""
+
+    number: int
+    counted: Counted
+    before: Head
+    after: Head
+
+
+def _require_known(counted: Counted) -> None:
+    for event in counted.commit.events:
+        if (event.type, event.rev) not in CATALOGUE:
+            reason = f"unknown event {event.type} rev {event.rev}"
+            raise CorruptLogError(counted.position.partition, counted.offset, reason)
 
 
 async def read_again(

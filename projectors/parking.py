@@ -6,7 +6,7 @@ good never parks, it halts: a session that is not shown as ended must not look a
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from eventstore.errors import CorruptLogError, UnavailableError
 from eventstore.facts import RecordedFact
@@ -37,8 +37,7 @@ NOT_POISON = (*TRY_AGAIN, OutrunError, CorruptLogError)
 """Errors that say nothing of a fact. All others mean that it cannot be applied, by its own fault or by a bug's."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Placed:
+class Placed(NamedTuple):
     """A fact and the offset of its commit's record."""
 
     fact: RecordedFact

@@ -3,13 +3,14 @@
 A projector that is ahead of the others (a new one is being built) passes over what it has applied already.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import chain
 
 from events.fact import Event
 from eventstore.chain import Head
 from eventstore.errors import CorruptLogError, UnavailableError
-from projectors.follower import Batch
+from projectors.follower import Batch, OpenedCommit
 from projectors.keep_going import OutrunError
 from projectors.metrics import Metrics
 from projectors.parking import Placed, apply_or_park, apply_unparked
@@ -80,8 +81,7 @@ class Tables:
             parked = await streams_parked(tx, list(known), partition)
             behind = [p for p in self._projectors if known[p.name].next_offset < reached.next_offset]
             counts = {}
-            for projector in behind:
-                facts = self._facts_for(projector, partition, batch)
+            for projector, facts in self._facts_for(behind, partition, batch):
                 if facts:
                     await apply(tx, projector, partition, facts, parked[projector.name])
                 counts[projector.name] = len(facts)
@@ -115,20 +115,39 @@ class Tables:
     def _checkpoint(self, head: Head) -> Checkpoint:
         return Checkpoint(log_id=self._log_id, seq=head.seq, hash=head.hash, next_offset=head.next_offset)
 
-    def _facts_for(self, projector: Projector, partition: int, batch: Batch) -> Sequence[Placed]:
-        """What this projector has not applied."""
-        own = self._known[partition][projector.name]
-        for commit in batch.commits:
-            if commit.head.seq == own.seq and commit.head.hash != own.hash:
-                reason = f"{projector.name} was built from another history of commit {own.seq}"
-                raise CorruptLogError(partition, commit.head.next_offset - 1, reason)
-        return [
-            Placed(fact=fact, offset=commit.head.next_offset - 1)
-            for commit in batch.commits
-            if commit.head.seq > own.seq
-            for fact in commit.facts
-            if type(fact.event) in projector.handles
-        ]
+    def _facts_for(
+        self, projectors: Sequence[Projector], partition: int, batch: Batch
+    ) -> Iterator[tuple[Projector, Sequence[Placed]]]:
+        """What each of them has not applied. Those that are equally far look at the batch once."""
+        known = self._known[partition]
+        by_type: dict[int, dict[type[Event], list[Placed]]] = {}
+        for projector in projectors:
+            own = known[projector.name]
+            if own.seq not in by_type:
+                by_type[own.seq] = _by_type(commit for commit in batch.commits if commit.head.seq > own.seq)
+            _require_same_history(projector, own, partition, batch)
+            found = [by_type[own.seq][cls] for cls in projector.handles & by_type[own.seq].keys()]
+            yield projector, found[0] if len(found) == 1 else sorted(chain.from_iterable(found), key=_order)
+
+
+def _by_type(commits: Iterable[OpenedCommit]) -> dict[type[Event], list[Placed]]:
+    found: dict[type[Event], list[Placed]] = {}
+    for commit in commits:
+        offset = commit.head.next_offset - 1
+        for fact in commit.facts:
+            found.setdefault(type(fact.event), []).append(Placed(fact, offset))
+    return found
+
+
+def _order(placed: Placed) -> tuple[int, int]:
+    return placed.offset, placed.fact.number
+
+
+def _require_same_history(projector: Projector, own: Checkpoint, partition: int, batch: Batch) -> None:
+    for commit in batch.commits if batch.commits and batch.commits[0].head.seq <= own.seq else ():
+        if commit.head.seq == own.seq and commit.head.hash != own.hash:
+            reason = f"{projector.name} was built from another history of commit {own.seq}"
+            raise CorruptLogError(partition, commit.head.next_offset - 1, reason)
 
 
 def require_same_log(partition: int, checkpoint: Checkpoint, log_id: str) -> None:

@@ -14,7 +14,8 @@ def canonical_email(text: str) -> str | None:
         checked = _validated(text)
         local = _folded(checked.local_part)
         domain = idna.encode(checked.domain, uts46=True).decode().lower()
-        _validated(f"{local}@{domain}")
+        if f"{local}@{domain}" != text:
+            _validated(f"{local}@{domain}")
     except (email_validator.EmailNotValidError, idna.IDNAError, UnicodeError):
         return None
     return f"{local}@{domain}"

@@ -153,10 +153,9 @@ class CheckpointFirst(MortalTables):
         await super().apply(partition, Batch(commits=(), head=batch.head))
         async with self._postgres.transaction() as tx:
             self._known[partition] = before
-            for projector in self._projectors:
-                facts = [one.fact for one in self._facts_for(projector, partition, batch)]
-                if facts:
-                    await projector.apply(MortalConnection(tx, self), facts)
+            for projector, placed in self._facts_for(self._projectors, partition, batch):
+                if placed:
+                    await projector.apply(MortalConnection(tx, self), [one.fact for one in placed])
 
 
 async def require_same_rows(
