@@ -195,8 +195,10 @@ class Runner:
     async def _beat_on(self) -> None:
         while True:
             stop_if_cancelled()
+            ours, is_settled = self._ours.copy(), self._turns is None or self._turns.has_looked
             await self._beat()
-            self._pulse.reached_end()
+            if is_settled and ours == self._ours:
+                self._pulse.reached_end()
             await asyncio.sleep(BEAT_SECONDS)
 
     async def _beat(self) -> None:

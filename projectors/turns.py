@@ -50,6 +50,8 @@ class Turns:
         self._lock = f"chancery {self._consumer}"
         self._working: dict[int, asyncio.Task[None]] = {}
         self._resting: dict[int, float] = {}
+        self.has_looked = False
+        """Whether it is known which partitions are this process's own."""
 
     async def take(self) -> None:
         """Everything that hangs on one connection: it ends, and all of this with it. Let it be a task of its own."""
@@ -79,6 +81,7 @@ class Turns:
             self._courses[partition].rests()
             self._resting[partition] = time.monotonic()
         await self._take_more(connection, share - len(going))
+        self.has_looked = True
 
     async def _give_back(self, connection: Connection) -> None:
         """The partitions whose work has ended; what ended it otherwise ends all turns."""
