@@ -70,6 +70,10 @@ class History:
         end.seq, end.hash = end.seq + 1, hash_record(stream.encode(), value)
         return partition, end.seq, await self._log.send(partition, stream.encode(), value)
 
+    async def prepare(self, stream: str) -> None:
+        """Give a stream that is new its data key."""
+        await self._keyring.create(stream)
+
     async def live(self, people: int, sessions: int) -> int:
         """So many people, each with so many sessions, refreshed twice and ended; how many events that makes."""
         waiting: list[asyncio.Future[int]] = []
@@ -77,7 +81,7 @@ class History:
         for number in range(people):
             account_id = new_id(number % 1024)
             stream = account_stream(account_id)
-            await self._keyring.create(stream)
+            await self.prepare(stream)
             for commit in life_of(account_id, sessions, utc_now()):
                 waiting.append((await self.send(stream, *commit))[2])
                 events += len(commit)

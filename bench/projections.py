@@ -1,0 +1,301 @@
+"""How fast the log becomes what readers see: `python -m bench.projections --json`, one JSON object as its last line.
+
+It starts a Kafka, a PostgreSQL and a Valkey of its own and writes people's lives into a log by hand. Then, in turn
+and several times: our projectors into PostgreSQL, and a plain loop of aiokafka and asyncpg that writes the same rows
+and keeps no books. Then Valkey, and a real projectors process under 70 % of the load that it can take, asked when
+each commit is visible. Then relay, a subscriber of the SDK, and the Faust risk worker.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+
+from bench import plain_loop
+from bench.history import History, refreshed, started
+from bench.relay import relay_events_per_second
+from bench.risk import faust_events_per_second
+from bench.subscriber import sdk_events_per_second
+from eventstore.kafka_keys import KafkaKeyStore
+from eventstore.kafka_log import KafkaLog
+from eventstore.key_encryption import LocalKeyEncryption
+from eventstore.key_index import MemoryKeyIndex
+from eventstore.keyring import Keyring
+from eventstore.provision import Topics, create_topics, write_genesis
+from events.streams import account_stream, new_id
+from localstack.ports import free_port_variables
+from localstack.stack import StackInfo, start_stack, stop_stack
+from projectors.metrics import Metrics
+from projectors.runner import Runner, Sink
+from projectors.tables import Tables
+from projectors.valkey_v1 import ValkeyV1
+from projectors.versions import first_versions
+from readmodels.positions import PositionWatch
+from readmodels.tables import create_tables
+from runtime.clock import utc_now
+from runtime.collector import collect_seldom
+from runtime.encoding import base64url
+from runtime.health import Health
+from runtime.kafka_admin import open_admin
+from runtime.postgres import Postgres
+from runtime.redis import Valkey
+
+PARTITIONS = 4
+TOPICS = Topics(
+    events="projected", keys="projected.keys", public="projected.public", partitions=PARTITIONS, replication_factor=1
+)
+KEY = bytes(32)
+SESSIONS = 3
+PATIENCE_SECONDS = 300.0
+OUTSTANDING = 64
+SHARE_OF_LOAD = 0.7
+VISIBLE_WAIT_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speed:
+    per_second: float
+    per_cpu_second: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    stack: StackInfo
+    keys: KafkaKeyStore
+    ends: Mapping[int, int]
+    events: int
+
+    @contextlib.asynccontextmanager
+    async def empty_database(self) -> AsyncIterator[Postgres]:
+        postgres = await Postgres.open(self.stack.postgres_dsn)
+        try:
+            await postgres.execute("drop schema if exists chancery cascade")
+            await create_tables(postgres)
+            yield postgres
+        finally:
+            await postgres.close()
+
+    async def into_tables(self) -> Speed:
+        async with self.empty_database() as postgres:
+            metrics = Metrics(CollectorRegistry())
+            return await self.build(Tables(postgres, first_versions(), metrics), metrics)
+
+    async def into_valkey(self) -> Speed:
+        valkey, metrics = Valkey.open(self.stack.redis_url, timeout_seconds=2), Metrics(CollectorRegistry())
+        try:
+            return await self.build(ValkeyV1(valkey, metrics, partitions=PARTITIONS), metrics)
+        finally:
+            await valkey.close()
+
+    async def build(self, sink: Sink, metrics: Metrics) -> Speed:
+        """Until the sink has confirmed all of the log."""
+        log = new_log(self.stack)
+        await log.start()
+        runner = Runner(log, new_keyring(self.keys), sink, Health(), metrics)
+        began, cpu = time.perf_counter(), time.process_time()
+        running = asyncio.create_task(runner.run())
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while {one.partition: one.next_offset for one in runner.reports()} != self.ends:  # noqa: ASYNC110  # no event
+                await asyncio.sleep(0.02)
+        speed = self._speed(began, cpu)
+        running.cancel()
+        await asyncio.wait({running})
+        await log.stop()
+        return speed
+
+    async def by_plain_loop(self) -> Speed:
+        async with self.empty_database() as postgres:
+            month = f"audit_v1_{utc_now():%Y_%m}"
+            await postgres.execute(f"create table chancery.{month} partition of chancery.audit_v1 default")
+            began, cpu = time.perf_counter(), time.process_time()
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await plain_loop.project(self.stack.kafka, TOPICS.events, self.stack.postgres_dsn, self.ends)
+            return self._speed(began, cpu)
+
+    def _speed(self, began: float, cpu: float) -> Speed:
+        return Speed(
+            per_second=self.events / (time.perf_counter() - began),
+            per_cpu_second=self.events / (time.process_time() - cpu),
+        )
+
+
+def new_log(stack: StackInfo) -> KafkaLog:
+    return KafkaLog(stack.kafka, TOPICS.events, PARTITIONS, timeout_seconds=10, between_reads="fetch")
+
+
+def new_keyring(keys: KafkaKeyStore) -> Keyring:
+    return Keyring(keys, LocalKeyEncryption(KEY), MemoryKeyIndex())
+
+
+@contextlib.contextmanager
+def projectors_process(stack: StackInfo) -> Iterator[None]:
+    settings = {
+        **stack.settings,
+        "CHANCERY_EVENTS_TOPIC": TOPICS.events,
+        "CHANCERY_KEYS_TOPIC": TOPICS.keys,
+        "CHANCERY_PUBLIC_TOPIC": TOPICS.public,
+        "CHANCERY_PARTITIONS": str(PARTITIONS),
+        "CHANCERY_KEY_ENCRYPTION_KEY": base64url(KEY),
+    }
+    command = (sys.executable, "-m", "cli.main", "serve", "projectors")
+    process = subprocess.Popen(command, env={**os.environ, **settings}, stdout=subprocess.DEVNULL)  # noqa: S603  # our own command
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+async def visible(bench: Bench, history: History, seconds: float) -> dict[str, float]:
+    """From a commit's acknowledgement until a reader who waits for it may read, in a process of its own."""
+    with projectors_process(bench.stack):
+        async with bench.empty_database() as postgres:
+            watch = PositionWatch(postgres)
+            watching = asyncio.create_task(watch.run())
+            try:
+                for partition, end in bench.ends.items():
+                    assert await watch.wait_for("audit", {partition: end - 1}, wait_seconds=PATIENCE_SECONDS)
+                lives = Lives(history, watch)
+                most = await lives.as_fast_as_acknowledged(seconds / 4)
+                waits = await lives.at_rate(SHARE_OF_LOAD * most, seconds)
+            finally:
+                watching.cancel()
+                await asyncio.wait({watching})
+    ordered = sorted(waits)
+    return {
+        "acknowledged_commits_per_second": round(most),
+        "visible_commits": len(ordered),
+        "visible_p50_ms": round(1000 * ordered[len(ordered) // 2], 1),
+        "visible_p99_ms": round(1000 * ordered[int(len(ordered) * 0.99)], 1),
+    }
+
+
+class Lives:
+    """Sends one commit after the other: sessions that begin and are refreshed."""
+
+    def __init__(self, history: History, watch: PositionWatch) -> None:
+        self._history = history
+        self._watch = watch
+        self._number = 0
+        self._stream = ""
+
+    async def _send(self) -> tuple[int, int, "asyncio.Future[int]"]:
+        self._number += 1
+        now, session = utc_now(), f"{self._stream}-{self._number // 4}"
+        if self._number % 100 == 1:
+            self._stream = account_stream(new_id(self._number // 100 % 1024))
+            await self._history.prepare(self._stream)
+        if self._number % 4 == 1:
+            return await self._history.send(self._stream, started(session, now))
+        return await self._history.send(self._stream, refreshed(session, self._number % 4 + 2, now))
+
+    async def as_fast_as_acknowledged(self, seconds: float) -> float:
+        """Commits a second, with so many outstanding, and visible in the end."""
+        began, waiting, last = time.perf_counter(), [], {}
+        while time.perf_counter() - began < seconds:
+            partition, seq, acknowledged = await self._send()
+            last[partition] = seq
+            waiting.append(acknowledged)
+            if len(waiting) == OUTSTANDING:
+                await asyncio.gather(*waiting)
+                waiting.clear()
+        count = self._number
+        assert await self._watch.wait_for("audit", last, wait_seconds=PATIENCE_SECONDS)
+        return count / (time.perf_counter() - began)
+
+    async def at_rate(self, rate: float, seconds: float) -> list[float]:
+        """How long each commit took from its acknowledgement until it was visible, in seconds."""
+        began, waits = time.perf_counter(), []
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(int(rate * seconds)):
+                await asyncio.sleep(max(0, began + number / rate - time.perf_counter()))
+                tasks.create_task(self._until_visible(await self._send(), waits))
+        return waits
+
+    async def _until_visible(self, sent: tuple[int, int, "asyncio.Future[int]"], waits: list[float]) -> None:
+        partition, seq, acknowledged = sent
+        await acknowledged
+        began = time.perf_counter()
+        assert await self._watch.wait_for("sessions", {partition: seq}, wait_seconds=VISIBLE_WAIT_SECONDS)
+        waits.append(time.perf_counter() - began)
+
+
+async def measure(stack: StackInfo, people: int, rounds: int, seconds: float) -> dict[str, float]:
+    async with open_admin(stack.kafka) as admin:
+        await create_topics(admin, TOPICS)
+    log, keys = new_log(stack), KafkaKeyStore(stack.kafka, TOPICS.keys, PARTITIONS, timeout_seconds=10)
+    await log.start()
+    await keys.start()
+    try:
+        await write_genesis(log, utc_now)
+        history = History(log, new_keyring(keys))
+        await history.begin()
+        events = await history.live(people, SESSIONS)
+        ends = {number: await log.end(number) for number in range(PARTITIONS)}
+        bench = Bench(stack=stack, keys=keys, ends=ends, events=events)
+        ours, plain = [], []
+        for _ in range(rounds):
+            ours.append(await bench.into_tables())
+            plain.append(await bench.by_plain_loop())
+        valkey = await bench.into_valkey()
+        seen = await visible(bench, history, seconds)
+    finally:
+        await keys.stop()
+        await log.stop()
+    ratios = [one.per_second / other.per_second for one, other in zip(ours, plain, strict=True)]
+    return {
+        "events": events,
+        "events_per_second": round(statistics.median(one.per_second for one in ours)),
+        "events_per_cpu_second": round(statistics.median(one.per_cpu_second for one in ours)),
+        "plain_loop_per_second": round(statistics.median(one.per_second for one in plain)),
+        "plain_loop_per_cpu_second": round(statistics.median(one.per_cpu_second for one in plain)),
+        "ratio_to_plain_loop": round(statistics.median(ratios), 2),
+        "valkey_events_per_second": round(valkey.per_second),
+        "valkey_events_per_cpu_second": round(valkey.per_cpu_second),
+        **seen,
+    }
+
+
+async def measure_all(stack: StackInfo, arguments: argparse.Namespace) -> dict[str, float]:
+    found = await measure(stack, arguments.people, arguments.rounds, arguments.seconds)
+    events = arguments.events
+    for other in (relay_events_per_second, sdk_events_per_second, faust_events_per_second):
+        found |= {name: value for name, value in (await other(stack, events)).items() if name != "events"}
+    return found | {"load": round(os.getloadavg()[0], 2)}
+
+
+def main() -> None:
+    import uvloop
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true", help="end with one JSON object")
+    parser.add_argument("--people", type=int, default=3000, help="14 events each")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=10, help="of load while visibility is measured")
+    parser.add_argument("--events", type=int, default=20_000, help="for relay, SDK and Faust")
+    arguments = parser.parse_args()
+    collect_seldom()
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {**os.environ, **free_port_variables()}
+        stack = start_stack(Path(folder), environment, selection="infra", lifetime="caller")
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                found = runner.run(measure_all(stack, arguments))
+        finally:
+            stop_stack(Path(folder))
+    print(json.dumps(found) if arguments.json else json.dumps(found, indent=2))
+
+
+if __name__ == "__main__":
+    main()
