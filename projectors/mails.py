@@ -1,11 +1,13 @@
 """Which facts are told by mail, to whom, and in which words. A code stands alone on its line."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from events.account import AccountRegistered, PasswordResetRequested, SignUpRepeated, VerificationRequested
 from events.email_change import EmailChanged, EmailChangeRequested
+from events.risk import OwnerNoticeRequested, RiskReason
 from events.streams import base32
 from eventstore.facts import RecordedFact
 from runtime.codes import MailedCodes
@@ -18,10 +20,13 @@ HANDLES = frozenset(
         PasswordResetRequested,
         EmailChangeRequested,
         EmailChanged,
+        OwnerNoticeRequested,
     }
 )
 NOTICE_LIFETIME = timedelta(hours=1)
 """Later, nobody remembers having signed up, and the notice would only worry."""
+SUSPICION_LIFETIME = timedelta(days=2)
+"""Worth a late mail, as long as somebody may still be kept out."""
 
 _VERIFY = """\
 Hello,
@@ -97,6 +102,23 @@ It is good until {until}. Set a new password afterwards: whoever changed the add
 Chancery
 """
 
+_SUSPICION = """\
+Hello,
+
+{what} at {at}. If that was you, there is nothing to do. If it was not, set a new password, which ends every
+session, and look at the sessions and the activity of your account.
+
+Chancery
+"""
+
+_SUSPICIONS: Mapping[RiskReason, str] = {
+    "sign-in-failures": "somebody tried several passwords for your Chancery account",
+    "guessing-source": "your Chancery account was signed in to from a network that tries many accounts",
+    "unfamiliar-sign-in": "your Chancery account was signed in to from a device or network that it was not used from before",
+    "unfamiliar-burst": "your Chancery account was signed in to from several new devices or networks",
+    "refresh-reuse-burst": "tokens of your Chancery account were used by two at once, several times",
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedMail:
@@ -131,6 +153,15 @@ def plan_mail(fact: RecordedFact, codes: MailedCodes, domain: str) -> PlannedMai
                 recipient=event.email,
                 subject="You already have a Chancery account",
                 text=_REPEATED.format(at=_minute(fact.at)),
+            )
+        case OwnerNoticeRequested() as event:
+            return PlannedMail(
+                message_id=_message_id("owner-notice", event.notice_id, domain),
+                kind="suspicion",
+                expires_at=fact.at + SUSPICION_LIFETIME,
+                recipient=event.email,
+                subject="Was this you?",
+                text=_SUSPICION.format(what=_SUSPICIONS[event.reason], at=_minute(event.requested_at)),
             )
         case _:
             return None

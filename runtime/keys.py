@@ -21,6 +21,8 @@ class DerivedKeys:
     undo_key: bytes = field(repr=False)
     channel_key: bytes = field(repr=False)
     cursor_key: bytes = field(repr=False)
+    source_key: bytes = field(repr=False)
+    """Names networks, anew every day, for those who may know no address."""
     system_key: bytes = field(repr=False)
     """Signs the commands of our own workers."""
 
@@ -35,6 +37,7 @@ def derive_keys(secret: bytes) -> DerivedKeys:
         undo_key=_derive(secret, "undoing e-mail changes"),
         channel_key=_derive(secret, "requests between processes"),
         cursor_key=_derive(secret, "cursors of pages"),
+        source_key=_derive(secret, "names of networks"),
         system_key=_derive(secret, "commands of our own workers"),
     )
 
