@@ -6,7 +6,7 @@ yesterday. Whoever has `CHANCERY_SECRET_KEY` could try all networks, and could r
 
 from datetime import UTC, datetime
 
-from domain.origins import network_of
+from domain.origins import is_of_the_internet, network_of
 from events.streams import base32
 from runtime.keys import keyed_digest
 
@@ -14,9 +14,9 @@ _BYTES = 10
 
 
 def source_of(key: bytes, ip: str | None, at: datetime) -> str | None:
-    """None where it is not known where a call came from."""
+    """None where it is not known where a call came from: a private address is that of a proxy of our own."""
     network = network_of(ip)
-    if network is None:
+    if network is None or not is_of_the_internet(ip):
         return None
     day = f"{at.astimezone(UTC):%Y-%m-%d}"
     return base32(keyed_digest(key, day.encode(), network.encode())[:_BYTES])

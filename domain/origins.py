@@ -15,16 +15,28 @@ _VERSIONS = re.compile(r"[\d._]+")
 
 def network_of(ip: str | None) -> str | None:
     """None for what is no address."""
-    try:
-        address = ipaddress.ip_address(ip or "")
-    except ValueError:
+    address = _address(ip)
+    if address is None:
         return None
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
     bits = _IPV4_BITS if address.version == 4 else _IPV6_BITS  # noqa: PLR2004  # of the two that there are
     plain = str(address).partition("%")[0]
     return str(ipaddress.ip_network(f"{plain}/{bits}", strict=False))
 
 
+def is_of_the_internet(ip: str | None) -> bool:
+    """Whether strangers can come from it: no loopback, private, or reserved address."""
+    address = _address(ip)
+    return address is not None and address.is_global
+
+
 def device_of(user_agent: str | None) -> str | None:
     return _VERSIONS.sub("", user_agent)[:_LONGEST_DEVICE] or None if user_agent else None
+
+
+def _address(ip: str | None) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        address = ipaddress.ip_address(ip or "")
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address

@@ -23,9 +23,9 @@ from projectors.risk.rules import (
     Limits,
     Rule,
     Tally,
-    conclusions_of,
     conclusions_of_source,
     count_of,
+    judge,
 )
 from projectors.risk.signals import GUESSES, Signal, headers_of, read_signal, time_of
 
@@ -115,14 +115,11 @@ class Counting:
             return
         table = self._tables[count.rule]
         before = Tally.of(table[count.subject].value())
-        after = before.with_mark(count.mark, self._limits.most(count.rule))
-        found = conclusions_of(signal, before, after, self._limits)
-        for conclusion in found:
+        after, conclusions = judge(signal, count, before, self._limits)
+        for conclusion in conclusions:
             await self._conclude(conclusion)
-        is_concluded = after.is_concluded or len(after.marks) >= self._limits.most(count.rule)
-        concluded = Tally(marks=after.marks, is_concluded=is_concluded)
-        if concluded != before:
-            table[count.subject] = concluded.stored()
+        if after != before:
+            table[count.subject] = after.stored()
 
     async def _tell_source(self, signal: Signal) -> None:
         """To the worker that counts this network. It is sent for certain before the place is committed."""

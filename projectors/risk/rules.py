@@ -11,6 +11,7 @@ restarted, finds the same. What is counted are marks, not numbers: the same even
 | sources | accounts for which a network failed | sessions that it then starts are flagged and need a step-up, the owner is told |
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -105,31 +106,40 @@ def count_of(signal: Signal) -> Count | None:
             return guesses if event.cause in GUESSES else None
 
 
-def conclusions_of(signal: Signal, before: Tally, after: Tally, limits: Limits) -> tuple[Conclusion, ...]:
-    """What follows from one more signal in its account's window. Repeated until the window says it is concluded."""
-    event, start = signal.event, window_start(signal.at, limits.window)
-    found: list[Conclusion] = []
-    if isinstance(event, SessionStarted) and before.marks != after.marks:
-        found.append(_notice(event.account_id, "unfamiliar-sign-in", f"arrival {event.session_id}"))
-    count = count_of(signal)
-    if count is None or after.is_concluded or len(after.marks) < limits.most(count.rule):
-        return tuple(found)
-    key = f"{count.rule} {count.subject} {start:%Y-%m-%dT%H:%M:%SZ}"
+def judge(
+    signal: Signal, count: Count, before: Tally, limits: Limits
+) -> tuple[Tally, tuple[Conclusion, ...]]:
+    """One more signal in its window: what the window holds then, and what follows.
+
+    The conclusions come first: a window that says it is concluded, and whose conclusions were lost, is silent for ever.
+    """
+    most = limits.most(count.rule)
+    after = before.with_mark(count.mark, most)
+    found = list(_arrival(signal) if before.marks != after.marks else ())
+    is_too_much = len(after.marks) >= most
+    if is_too_much and not before.is_concluded:
+        start = window_start(signal.at, limits.window)
+        found += _burst(signal, f"{count.rule} {count.subject} {start:%Y-%m-%dT%H:%M:%SZ}")
+    return replace(after, is_concluded=is_too_much), tuple(found)
+
+
+def _arrival(signal: Signal) -> Iterator[Conclusion]:
+    event = signal.event
+    if isinstance(event, SessionStarted):
+        yield _notice(event.account_id, "unfamiliar-sign-in", f"arrival {event.session_id}")
+
+
+def _burst(signal: Signal, key: str) -> Iterator[Conclusion]:
+    event = signal.event
     match event:
         case RefreshReused():
-            flag = Conclusion(
-                command="flag",
-                account_id=event.account_id,
-                session_id=event.session_id,
-                reason="refresh-reuse-burst",
-                key=key,
-            )
-            found += [flag, *_suspect(event.account_id, None, "refresh-reuse-burst", key)]
+            reason: RiskReason = "refresh-reuse-burst"
+            yield _flag(event.account_id, event.session_id, reason, key)
+            yield from _suspect(event.account_id, None, reason, key)
         case SessionStarted():
-            found += _suspect(event.account_id, None, "unfamiliar-burst", key)
+            yield from _suspect(event.account_id, None, "unfamiliar-burst", key)
         case _:
-            found.append(_notice(event.account_id, "sign-in-failures", key))
-    return tuple(found)
+            yield _notice(event.account_id, "sign-in-failures", key)
 
 
 def conclusions_of_source(
@@ -139,10 +149,12 @@ def conclusions_of_source(
     if len(source.marks) < limits.accounts_of_source:
         return ()
     key = f"source {session_id}"
-    flag = Conclusion(
-        command="flag", account_id=account_id, session_id=session_id, reason="guessing-source", key=key
-    )
+    flag = _flag(account_id, session_id, "guessing-source", key)
     return (flag, *_suspect(account_id, session_id, "guessing-source", key))
+
+
+def _flag(account_id: str, session_id: str, reason: RiskReason, key: str) -> Conclusion:
+    return Conclusion(command="flag", account_id=account_id, session_id=session_id, reason=reason, key=key)
 
 
 def _suspect(

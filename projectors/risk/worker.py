@@ -30,7 +30,15 @@ class CountingEndedError(Exception):
 
 
 class Worker:
-    def __init__(self, api: CommandApi, health: Health, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        api: CommandApi,
+        health: Health,
+        metrics: Metrics,
+        *,
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> None:
+        self._patience_seconds = patience_seconds
         self._api = api
         self._health = health
         self._metrics = metrics
@@ -46,7 +54,7 @@ class Worker:
     async def conclude(self, conclusion: Conclusion) -> None:
         """Return once the command counts or is refused for good. CommandUnansweredError after a long time."""
         loop = asyncio.get_running_loop()
-        until = loop.time() + PATIENCE_SECONDS
+        until = loop.time() + self._patience_seconds
         while True:
             try:
                 await self._give(conclusion)

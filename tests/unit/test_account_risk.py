@@ -7,7 +7,7 @@ import pytest
 
 from domain.account import AGGREGATE
 from domain.account_commands import FlagSession, NotifyOwner, Origin, Refresh, RequireStepUp, SignIn
-from domain.origins import device_of, network_of
+from domain.origins import device_of, is_of_the_internet, network_of
 from domain.refusals import StepUpNeeded, UnknownAccount
 from domain.risk import MAX_CONCLUDED, MAX_FAMILIAR
 from events.account import (
@@ -68,6 +68,13 @@ def unfamiliar(given_account: Given, ip: str | None, user_agent: str | None) -> 
 )
 def test_a_network_is_as_much_as_a_household_keeps(ip: str | None, network: str | None) -> None:
     assert network_of(ip) == network
+
+
+def test_only_a_public_address_is_one_that_strangers_come_from() -> None:
+    public = ("8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8")
+    private = ("127.0.0.1", "10.1.2.3", "192.168.0.1", "::1", "fd00::1", "::ffff:10.0.0.1", "", None, "x")
+    assert [is_of_the_internet(ip) for ip in public] == [True] * len(public)
+    assert [is_of_the_internet(ip) for ip in private] == [False] * len(private)
 
 
 def test_an_update_makes_no_other_device() -> None:
