@@ -23,14 +23,21 @@ async def run(settings: Settings, health: Health, registry: CollectorRegistry) -
     """Until cancelled, or until something failed that only a new start can mend; then everything is closed."""
     health.set(STARTING, "is not connected yet")
     await wait_for_topics(settings, health, verify_public_topic)
-    await create_own_topics(settings)
+    limits = limits_of(settings)
+    await create_own_topics(
+        settings.kafka_bootstrap,
+        settings.risk_group,
+        partitions=settings.partitions,
+        replication_factor=settings.replication_factor,
+        window=limits.window,
+    )
     async with contextlib.AsyncExitStack() as opened:
         api = CommandApi.of(settings, "risk", patience_seconds=ATTEMPTS_SECONDS)
         opened.push_async_callback(api.close)
         health.set("risk", "has not read its tables yet")
         health.set(STARTING, None)
         worker = Worker(api, health, Metrics(registry))
-        await worker.run(broker_of(settings), limits_of(settings))
+        await worker.run(broker_of(settings), limits)
 
 
 def broker_of(settings: Settings) -> Broker:

@@ -34,8 +34,8 @@ class Places(Generic[P]):
             self._next.pop(partition, None)
             self._committed.pop(partition, None)
 
-    def next_of(self, partition: P) -> int | None:
-        return self._next.get(partition)
+    def known(self) -> Mapping[P, int]:
+        return dict(self._next)
 
     def to_commit(self) -> Mapping[P, int]:
         return {p: offset for p, offset in self._next.items() if self._committed.get(p) != offset}

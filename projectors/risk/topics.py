@@ -4,27 +4,28 @@ from datetime import timedelta
 
 from projectors.risk.counting import EXPIRES, own_topics
 from runtime.kafka_admin import TopicSpec, open_admin
-from runtime.settings import Settings
 
 _SEGMENT = timedelta(hours=6)
 """Nothing is removed from a segment that is still written, so it is not kept open for a week."""
 
 
-async def create_own_topics(settings: Settings) -> None:
+async def create_own_topics(
+    bootstrap: str, group: str, *, partitions: int, replication_factor: int, window: timedelta
+) -> None:
     """Create what is missing. All of it can be lost: the window that is open then is counted anew."""
-    kept = 2 * timedelta(seconds=settings.risk_window_seconds) + EXPIRES
-    async with open_admin(settings.kafka_bootstrap) as admin:
-        for name, cleanup in own_topics(settings.risk_group).items():
+    kept = 2 * window + EXPIRES
+    async with open_admin(bootstrap) as admin:
+        for name, cleanup in own_topics(group).items():
             spec = TopicSpec(
                 name=name,
-                partitions=settings.partitions,
-                replication_factor=settings.replication_factor,
+                partitions=partitions,
+                replication_factor=replication_factor,
                 settings={
                     "cleanup.policy": cleanup,
                     "retention.ms": _milliseconds(kept),
                     "segment.ms": _milliseconds(min(kept, _SEGMENT)),
                     "unclean.leader.election.enable": "false",
-                    "min.insync.replicas": str(max(1, settings.replication_factor - 1)),
+                    "min.insync.replicas": str(max(1, replication_factor - 1)),
                 },
             )
             await admin.create(spec)

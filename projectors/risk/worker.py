@@ -47,7 +47,7 @@ class Worker:
         """Until cancelled, or until something failed that only a new start can mend."""
         with tempfile.TemporaryDirectory(prefix="chancery-risk-") as folder:
             counting = Counting(broker, limits, self.conclude, folder)
-            async with _running(counting):
+            async with counting_runs(counting):
                 self._health.set(PART, None)
                 await self._keep_committing(counting)
 
@@ -92,26 +92,24 @@ class Worker:
 
     async def _keep_committing(self, counting: Counting) -> None:
         while True:
-            waits = {counting.failed, asyncio.ensure_future(asyncio.sleep(COMMIT_SECONDS))}
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({counting.failed}, timeout=COMMIT_SECONDS)
             if counting.failed.done():
                 counting.failed.result()
             if counting.app.should_stop:
                 raise CountingEndedError(str(counting.app.crash_reason))
-            await _commit(counting)
+            await commit(counting)
             self._measure(counting)
 
     def _measure(self, counting: Counting) -> None:
         consumer = counting.app.consumer
-        for tp in consumer.assignment():
-            place = counting.places.next_of(tp)
+        for tp, place in counting.places.known().items():
             end = consumer.highwater(tp)
-            if place is not None and end is not None:
+            if end is not None:
                 self._metrics.lag.labels(f"risk:{tp.topic}", str(tp.partition)).set(max(0, end - place))
 
 
 @contextlib.asynccontextmanager
-async def _running(counting: Counting) -> AsyncIterator[None]:
+async def counting_runs(counting: Counting) -> AsyncIterator[None]:
     """Started, with its tables recovered; stopped afterwards, within a bounded time."""
     app: Any = counting.app
     recovered = asyncio.Event()
@@ -131,7 +129,7 @@ async def _running(counting: Counting) -> AsyncIterator[None]:
                 await app.stop()
 
 
-async def _commit(counting: Counting) -> None:
+async def commit(counting: Counting) -> None:
     """What was handled, once all that it led to is stored: Faust flushes its producer before."""
     places: Mapping[TP, int] = counting.places.to_commit()
     if not places:

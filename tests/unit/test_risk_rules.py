@@ -210,7 +210,7 @@ def test_a_place_moves_from_one_event_to_the_next_and_never_past_one() -> None:
         places.handled("p", 8)
     assert places.to_commit() == {"p": 7, "q": 2}
     places.handled("p", 5)
-    assert places.next_of("p") == 7
+    assert places.known() == {"p": 7, "q": 2}
 
 
 def test_what_was_committed_is_not_committed_again_and_what_was_taken_away_is_forgotten() -> None:
