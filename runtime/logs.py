@@ -65,7 +65,7 @@ def _configure_libraries(
     )
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.getLogger("aiokafka").setLevel(logging.ERROR)
-    for chatty in ("uvicorn.error", "faust", "mode"):
+    for chatty in ("uvicorn.error", "httpx", "faust", "mode"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 

@@ -85,7 +85,7 @@ class Settings(BaseSettings):
     limit_code_mails: int = Field(default=5, ge=1)
     risk_group: str = "chancery.risk"
     risk_window_seconds: int = Field(default=3600, ge=1, le=86_400)
-    risk_failures: int = Field(default=10, ge=1, le=1000)
+    risk_failures: int = Field(default=15, ge=1, le=1000)
     risk_refresh_reuses: int = Field(default=3, ge=1, le=1000)
     risk_unfamiliar_sign_ins: int = Field(default=5, ge=1, le=1000)
     risk_accounts_of_source: int = Field(default=20, ge=1, le=1000)

@@ -78,15 +78,16 @@ class Counting:
         )
         self.app.agent(public, name="accounts")(self._accounts)
         self.app.agent(self._sources, name="sources")(self._networks)
-        self.app.on_partitions_revoked.connect(self._forget)
+        for dealt in (self.app.on_partitions_revoked, self.app.on_partitions_assigned):
+            dealt.connect(self._forget)
 
     def _table(self, rule: Rule, partitions: int) -> Any:
         table = self.app.Table(rule, partitions=partitions, default=dict)
         size, moment = self._limits.window, _moment_of_source if rule == "sources" else _moment
         return table.tumbling(size, expires=size + EXPIRES).relative_to(moment)
 
-    def _forget(self, _: AppT, revoked: set[TP], **__: Any) -> None:
-        self.places.forget(revoked)
+    def _forget(self, _: AppT, __: set[TP], **___: Any) -> None:
+        self.places.forget()
 
     async def _accounts(self, stream: StreamT[Any]) -> None:
         await self._each(stream, self._judge)

@@ -28,11 +28,10 @@ class Places(Generic[P]):
             raise SkippedError(f"{partition}: {offset} came where {expected} was next")
         self._next[partition] = max(expected, offset + 1)
 
-    def forget(self, partitions: "set[P] | frozenset[P]") -> None:
-        """Somebody else may go on there."""
-        for partition in partitions:
-            self._next.pop(partition, None)
-            self._committed.pop(partition, None)
+    def forget(self) -> None:
+        """Partitions were dealt out anew: each is read from the place that was committed last, by whoever has it."""
+        self._next.clear()
+        self._committed.clear()
 
     def known(self) -> Mapping[P, int]:
         return dict(self._next)

@@ -62,7 +62,7 @@ async def steal(chancery: Chancery, person: Person) -> str:
 
 async def test_many_wrong_passwords_are_told_to_the_owner_once(chancery: Chancery) -> None:
     person = await chancery.new_person()
-    await guess(chancery, person, 12)
+    await guess(chancery, person, 17)
     mail = (await chancery.mails_to(person.email, 2))[1]
     assert (mail.subject, mail.code) == ("Was this you?", None)
     assert "tried several passwords" in mail.text

@@ -213,14 +213,14 @@ def test_a_place_moves_from_one_event_to_the_next_and_never_past_one() -> None:
     assert places.known() == {"p": 7, "q": 2}
 
 
-def test_what_was_committed_is_not_committed_again_and_what_was_taken_away_is_forgotten() -> None:
+def test_what_was_committed_is_not_committed_again_and_what_is_dealt_out_anew_is_forgotten() -> None:
     places: Places[str] = Places()
     places.handled("p", 5)
     places.committed(places.to_commit())
     assert places.to_commit() == {}
     places.handled("p", 6)
     assert places.to_commit() == {"p": 7}
-    places.forget({"p"})
+    places.forget()
     assert places.to_commit() == {}
     places.committed({"p": 7})
     places.handled("p", 20)

@@ -1,10 +1,15 @@
 """What the risk worker does with a conclusion: until it counts, is refused, or its patience ends."""
 
+from datetime import timedelta
+from pathlib import Path
+
 import pytest
 from prometheus_client import CollectorRegistry
 
 from projectors.metrics import Metrics
-from projectors.risk.rules import Conclusion
+from projectors.risk import counting
+from projectors.risk.counting import Broker, Counting, own_topics
+from projectors.risk.rules import Conclusion, Limits
 from projectors.risk.worker import Worker
 from projectors.system_commands import CommandApi, CommandUnansweredError
 from runtime.health import Health
@@ -52,6 +57,25 @@ async def test_a_worker_whose_patience_ends_stops_rather_than_pass_a_conclusion_
             await worker(api, health, registry).conclude(NOTICE)
     assert list(health.failing()) == ["command-api"]
     assert outcomes(registry) == {}
+
+
+async def test_faust_acknowledges_nothing_serves_nothing_and_makes_no_topic(tmp_path: Path) -> None:
+    broker = Broker(bootstrap="127.0.0.1:9", group="g", public_topic="public", partitions=1)
+    limits = Limits(window=timedelta(hours=1), failures=1, reuses=1, arrivals=1, accounts_of_source=1)
+    app = Counting(broker, limits, _never, str(tmp_path)).app
+    channels = [agent.channel for agent in app.agents.values()]
+    channels += [table.changelog_topic for table in app.tables.values()]
+    assert {topic for channel in channels for topic in channel.topics} == {"public", *own_topics("g")}
+    assert [channel.acks for channel in channels] == [False] * len(channels)
+    assert (app.conf.web_enabled, app.conf.topic_allow_declare) == (False, False)
+
+
+def test_no_agent_takes_batches() -> None:
+    assert ".take(" not in Path(counting.__file__).read_text()
+
+
+async def _never(conclusion: Conclusion) -> None:
+    raise AssertionError(conclusion)
 
 
 async def test_every_conclusion_says_what_its_command_needs() -> None:

@@ -17,9 +17,9 @@ from tests.support.replicas import QUICK, Replica, fleet
 from tests.support.soak import record, times
 from tests.support.tasks import eventually, running
 
-OWN = ["command", "query", "projectors", "mailer", "relay"]
+OWN = ["command", "query", "projectors", "mailer", "relay", "risk"]
 STORES = ["kafka", "postgres", "valkey"]
-KILLS = dict.fromkeys(OWN, 5) | dict.fromkeys(STORES, 2)
+KILLS = dict.fromkeys(OWN, 5) | dict.fromkeys(["risk", *STORES], 2)
 PEOPLE = 4
 BETWEEN_SECONDS = (0.3, 1.5)
 BACK_SECONDS = 40.0
