@@ -5,10 +5,11 @@ is concluded; nothing grows without bound.
 """
 
 from dataclasses import dataclass, replace
+from typing import assert_never
 
 from domain.origins import device_of, network_of
 from events.account import SessionStarted, Unfamiliar
-from events.fact import Event, personal
+from events.fact import personal
 from events.risk import OwnerNoticeRequested, SessionFlagged
 
 MAX_FAMILIAR = 16
@@ -37,7 +38,7 @@ def unfamiliar(risk: Risk, ip: str | None, user_agent: str | None) -> tuple[Unfa
     return tuple(found)
 
 
-def evolve_risk(risk: Risk, event: Event) -> Risk:
+def evolve_risk(risk: Risk, event: SessionStarted | SessionFlagged | OwnerNoticeRequested) -> Risk:
     match event:
         case SessionStarted():
             return replace(
@@ -50,7 +51,7 @@ def evolve_risk(risk: Risk, event: Event) -> Risk:
         case OwnerNoticeRequested():
             return replace(risk, noticed=(*risk.noticed, event.notice_id)[-MAX_CONCLUDED:])
         case _:
-            return risk
+            assert_never(event)
 
 
 def _with(familiar: tuple[str, ...] | None, seen: str | None) -> tuple[str, ...] | None:

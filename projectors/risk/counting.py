@@ -8,7 +8,7 @@ was concluded is marked as concluded before its command counts. Its web server i
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import faust
@@ -18,6 +18,7 @@ from faust.types import TP, AppT, EventT, StreamT
 from events.public.session import RefreshReused, SessionStarted, SignInFailed
 from projectors.risk.places import Places
 from projectors.risk.rules import (
+    HISTORY,
     RULES,
     Conclusion,
     Limits,
@@ -25,12 +26,12 @@ from projectors.risk.rules import (
     Tally,
     conclusions_of_source,
     count_of,
+    is_history,
     judge,
 )
 from projectors.risk.signals import GUESSES, Signal, headers_of, read_signal, time_of
+from runtime.clock import utc_now
 
-EXPIRES = timedelta(days=1)
-"""How long a window stays after its end: so late may the relay be."""
 SESSION_SECONDS = 6.0
 """A worker that was killed is missed after this, and others go on."""
 
@@ -84,7 +85,7 @@ class Counting:
     def _table(self, rule: Rule, partitions: int) -> Any:
         table = self.app.Table(rule, partitions=partitions, default=dict)
         size, moment = self._limits.window, _moment_of_source if rule == "sources" else _moment
-        return table.tumbling(size, expires=size + EXPIRES).relative_to(moment)
+        return table.tumbling(size, expires=size + HISTORY).relative_to(moment)
 
     def _forget(self, _: AppT, __: set[TP], **___: Any) -> None:
         self.places.forget()
@@ -108,7 +109,7 @@ class Counting:
 
     async def _judge(self, event: EventT[Any]) -> None:
         signal = read_signal(headers_of(event.message.headers), event.message.value)
-        if signal is None:
+        if signal is None or is_history(signal.at, utc_now()):
             return
         await self._tell_source(signal)
         count = count_of(signal)
@@ -140,6 +141,8 @@ class Counting:
 
     async def _judge_source(self, event: EventT[Any]) -> None:
         told = _from_source(event)
+        if is_history(datetime.fromtimestamp(told.at, UTC), utc_now()):
+            return
         source, table = (event.message.key or b"").decode(), self._tables["sources"]
         tally = Tally.of(table[source].value())
         if told.session_id:

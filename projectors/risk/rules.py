@@ -21,6 +21,8 @@ from events.risk import RiskReason
 from projectors.risk.signals import GUESSES, Signal
 
 Rule = Literal["failures", "reuses", "arrivals", "sources"]
+HISTORY = timedelta(days=1)
+"""What is older is no risk any more. A worker that begins with the whole feed passes it by, and tells nobody of it."""
 RULES: tuple[Rule, ...] = ("failures", "reuses", "arrivals", "sources")
 
 
@@ -90,6 +92,10 @@ class Count:
 def window_start(at: datetime, size: timedelta) -> datetime:
     seconds, length = at.timestamp(), size.total_seconds()
     return datetime.fromtimestamp(seconds - seconds % length, UTC)
+
+
+def is_history(at: datetime, now: datetime) -> bool:
+    return now - at > HISTORY
 
 
 def count_of(signal: Signal) -> Count | None:

@@ -3,8 +3,10 @@
 import asyncio
 import re
 import uuid
+import zlib
 from collections import Counter
 from collections.abc import Iterable
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -19,14 +21,14 @@ from runtime.kafka_admin import open_admin
 from runtime.kafka_batches import KafkaRecord
 from tests.support.chancery import OTHER_PASSWORD, Chancery, Person, bearer
 from tests.support.processes import life_of
-from tests.support.risk import conclusions, risk_process
+from tests.support.risk import A_DAY, conclusions, risk_process
 from tests.support.tasks import eventually
 
 NOTICE, FLAG, STEP_UP = "owner_notice.requested", "session.flagged", "session.step_up_required"
 TOLD_SECONDS = 45.0
 """A worker that was killed is missed after some seconds, and a new one begins after that."""
 QUIET_SECONDS = 3.0
-FAILURES = {"CHANCERY_RISK_FAILURES": "6"}
+FAILURES = {**A_DAY, "CHANCERY_RISK_FAILURES": "6"}
 """Fewer than the stack's own worker waits for."""
 
 
@@ -168,7 +170,7 @@ async def test_a_session_from_a_network_that_fails_for_many_accounts_is_suspect(
     async with open_admin(chancery.settings["CHANCERY_KAFKA_BOOTSTRAP"]) as admin:
         await create_topics(admin, topics)
     failures = [SignInFailed(account_id=f"a{n}", cause="wrong-password", source="net") for n in range(3)]
-    more = {"CHANCERY_PUBLIC_TOPIC": topics.public, "CHANCERY_RISK_ACCOUNTS_OF_SOURCE": "3"}
+    more = {**A_DAY, "CHANCERY_PUBLIC_TOPIC": topics.public, "CHANCERY_RISK_ACCOUNTS_OF_SOURCE": "3"}
     async with risk_process(chancery, more):
         await publish(chancery, topics, [started(innocent, "net"), *failures])
         await asyncio.sleep(QUIET_SECONDS)
@@ -180,6 +182,21 @@ async def test_a_session_from_a_network_that_fails_for_many_accounts_is_suspect(
     assert len(found) == 3
     assert await conclusions(chancery, innocent.account_id) == []
     assert (await chancery.refresh(person.tokens["refresh_token"])).status_code == 400
+
+
+async def test_a_worker_that_begins_with_the_whole_feed_tells_nobody_of_the_past(chancery: Chancery) -> None:
+    person = await chancery.new_person()
+    topics = own_topics_of(chancery)
+    async with open_admin(chancery.settings["CHANCERY_KAFKA_BOOTSTRAP"]) as admin:
+        await create_topics(admin, topics)
+    failures = [SignInFailed(account_id=person.account_id, cause="wrong-password", source="n")] * 5
+    await publish(chancery, topics, failures * 2, at=utc_now() - timedelta(days=1, minutes=1))
+    async with risk_process(chancery, {**FAILURES, "CHANCERY_PUBLIC_TOPIC": topics.public}):
+        await publish(chancery, topics, failures)
+        await asyncio.sleep(QUIET_SECONDS)
+        assert await conclusions(chancery, person.account_id) == []
+        await publish(chancery, topics, failures[:1])
+        await until_concluded(chancery, person.account_id, (NOTICE, "sign-in-failures"))
 
 
 async def test_abuse_l12_the_worker_listens_on_its_health_port_alone_and_shows_no_table(
@@ -247,19 +264,22 @@ def started(person: Person, source: str) -> SessionStarted:
     )
 
 
-async def publish(chancery: Chancery, topics: Topics, events: Iterable[PublicEvent]) -> None:
-    """As the relay does, in several partitions."""
+async def publish(
+    chancery: Chancery, topics: Topics, events: Iterable[PublicEvent], at: datetime | None = None
+) -> None:
+    """As the relay does: every event in the partition of its account."""
+    moment = rfc3339(at or utc_now())
     public = PublicTopic(chancery.settings["CHANCERY_KAFKA_BOOTSTRAP"], topics.public, topics.partitions)
     await public.start()
     try:
-        for number, event in enumerate(events):
-            headers = {"ce_type": event.type, "ce_time": rfc3339(utc_now()), "ce_id": uuid.uuid4().hex}
+        for event in events:
+            headers = {"ce_type": event.type, "ce_time": moment, "ce_id": uuid.uuid4().hex}
             record = KafkaRecord(
                 key=event.subject.encode(),
                 value=catalogue.encode(event),
                 headers=tuple((name, value.encode()) for name, value in headers.items()),
             )
-            assert await public.publish(number % topics.partitions, [record]) == 1
+            assert await public.publish(zlib.crc32(record.key) % topics.partitions, [record]) == 1
     finally:
         await public.stop()
 

@@ -18,6 +18,7 @@ from localstack.inbox import inbox_file, read_mails
 PASSWORD = "a sentence nobody guesses"
 OTHER_PASSWORD = "another sentence nobody guesses"
 PATIENCE_SECONDS = 15.0
+READY_SECONDS = 30.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -141,6 +142,17 @@ class Chancery:
             if answer.status_code != 401:
                 return
             assert time.monotonic() < until, "the client never became known"
+            await asyncio.sleep(0.05)
+
+
+async def until_ready(http: httpx.AsyncClient, url: str) -> None:
+    async with asyncio.timeout(READY_SECONDS):
+        while True:
+            try:
+                if (await http.get(url + "/health/ready")).status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass
             await asyncio.sleep(0.05)
 
 

@@ -19,6 +19,7 @@ from projectors.risk.rules import (
     Tally,
     conclusions_of_source,
     count_of,
+    is_history,
     judge,
     window_start,
 )
@@ -164,6 +165,12 @@ def test_reading_again_from_anywhere_concludes_nothing_new(
 
 def keys(given_: Iterable[Conclusion]) -> set[tuple[str, str]]:
     return {(one.command, one.key) for one in given_}
+
+
+def test_what_is_more_than_a_day_ago_is_history() -> None:
+    assert not is_history(NOON - 24 * HOUR, NOON)
+    assert is_history(NOON - 24 * HOUR - MINUTE, NOON)
+    assert not is_history(NOON + MINUTE, NOON)
 
 
 def test_a_tally_holds_no_more_than_matters_and_survives_its_table() -> None:

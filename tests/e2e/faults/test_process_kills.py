@@ -7,9 +7,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.e2e.conftest import until_ready
 from tests.e2e.faults.conftest import judged
-from tests.support.chancery import Chancery
+from tests.support.chancery import Chancery, until_ready
 from tests.support.daily_life import Life, health_urls
 from tests.support.letters import Letters
 from tests.support.processes import forget_valkey, life_now, life_of, paused

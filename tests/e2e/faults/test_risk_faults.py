@@ -2,9 +2,8 @@
 
 import asyncio
 
-from tests.e2e.conftest import until_ready
 from tests.support.broker import Broker
-from tests.support.chancery import OTHER_PASSWORD, Chancery, Person
+from tests.support.chancery import OTHER_PASSWORD, Chancery, Person, until_ready
 from tests.support.processes import life_of
 from tests.support.risk import conclusions
 from tests.support.tasks import eventually
