@@ -33,7 +33,9 @@ async def project(bootstrap: str, topic: str, dsn: str, ends: Mapping[int, int])
             tasks.create_task(_follow(bootstrap, TopicPartition(topic, partition), end, pool))
 
 
-async def _follow(bootstrap: str, place: TopicPartition, end: int, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+async def _follow(
+    bootstrap: str, place: TopicPartition, end: int, pool: "asyncpg.Pool[asyncpg.Record]"
+) -> None:
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
     await consumer.start()
     try:

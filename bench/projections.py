@@ -20,6 +20,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import uvloop
 from prometheus_client import CollectorRegistry
 
 from bench import plain_loop
@@ -27,13 +28,13 @@ from bench.history import History, refreshed, started
 from bench.relay import relay_events_per_second
 from bench.risk import faust_events_per_second
 from bench.subscriber import sdk_events_per_second
+from events.streams import account_stream, new_id
 from eventstore.kafka_keys import KafkaKeyStore
 from eventstore.kafka_log import KafkaLog
 from eventstore.key_encryption import LocalKeyEncryption
 from eventstore.key_index import MemoryKeyIndex
 from eventstore.keyring import Keyring
 from eventstore.provision import Topics, create_topics, write_genesis
-from events.streams import account_stream, new_id
 from localstack.ports import free_port_variables
 from localstack.stack import StackInfo, start_stack, stop_stack
 from projectors.metrics import Metrics
@@ -53,7 +54,11 @@ from runtime.redis import Valkey
 
 PARTITIONS = 4
 TOPICS = Topics(
-    events="projected", keys="projected.keys", public="projected.public", partitions=PARTITIONS, replication_factor=1
+    events="projected",
+    keys="projected.keys",
+    public="projected.public",
+    partitions=PARTITIONS,
+    replication_factor=1,
 )
 KEY = bytes(32)
 SESSIONS = 3
@@ -216,7 +221,8 @@ class Lives:
 
     async def at_rate(self, rate: float, seconds: float) -> list[float]:
         """How long each commit took from its acknowledgement until it was visible, in seconds."""
-        began, waits = time.perf_counter(), []
+        began = time.perf_counter()
+        waits: list[float] = []
         async with asyncio.TaskGroup() as tasks:
             for number in range(int(rate * seconds)):
                 await asyncio.sleep(max(0, began + number / rate - time.perf_counter()))
@@ -276,8 +282,6 @@ async def measure_all(stack: StackInfo, arguments: argparse.Namespace) -> dict[s
 
 
 def main() -> None:
-    import uvloop
-
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
     parser.add_argument("--people", type=int, default=3000, help="14 events each")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Worker = Callable[[Settings, Health, CollectorRegistry, Rest], Coroutine[Any, Any, None]]
 
 T = TypeVar("T")
-Process = Literal["command", "query", "projectors", "mailer", "relay"]
+Process = Literal["command", "query", "projectors", "mailer", "relay", "risk"]
 
 START_PAUSE_SECONDS = 0.5
 
@@ -126,6 +126,12 @@ async def _relay(settings: "Settings") -> None:
     await _serve_worker("Chancery relay", run, settings, settings.relay_port)
 
 
+async def _risk(settings: "Settings") -> None:
+    from projectors.risk_app import run
+
+    await _serve_worker("Chancery risk worker", run, settings, settings.risk_port)
+
+
 async def _serve_worker(title: str, run: "Worker", settings: "Settings", port: int) -> None:
     from prometheus_client import CollectorRegistry
 
@@ -145,4 +151,5 @@ _RUNNERS: dict[str, Callable[["Settings"], Awaitable[None]]] = {
     "projectors": _projectors,
     "mailer": _mailer,
     "relay": _relay,
+    "risk": _risk,
 }

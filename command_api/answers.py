@@ -36,6 +36,7 @@ TABLE: Mapping[type[Refusal], Row] = {
     r.SessionEnded: Row(401, "invalid-token"),
     r.UnknownSession: Row(404, "session-not-found"),
     r.InvalidGrant: Row(400, "invalid-grant"),
+    r.StepUpNeeded: Row(400, "step-up-needed"),
     r.InvalidClient: Row(401, "invalid-client"),
     r.InvalidScope: Row(400, "invalid-scope"),
     r.IdempotencyKeyReused: Row(422, "idempotency-key-reused"),
@@ -57,6 +58,7 @@ _POINTERS: Mapping[tuple[str, str], str] = {
 
 _OAUTH_ERRORS: Mapping[type[Refusal], tuple[int, str]] = {
     r.InvalidGrant: (400, "invalid_grant"),
+    r.StepUpNeeded: (400, "invalid_grant"),
     r.InvalidClient: (401, "invalid_client"),
     r.InvalidScope: (400, "invalid_scope"),
     r.IdempotencyKeyReused: (422, "invalid_request"),

@@ -4,6 +4,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from events.risk import RiskReason
+
 MAX_TEXT = 1024
 Email = Annotated[str, Field(min_length=1, max_length=MAX_TEXT, examples=["ada@example.com"])]
 Secret = Annotated[str, Field(min_length=1, max_length=MAX_TEXT, examples=["a long and private sentence"])]
@@ -134,3 +136,25 @@ class MailBounceBody(RequestBody):
     account_id: Annotated[str, Field(max_length=MAX_TEXT)]
     message_id: Annotated[str, Field(min_length=3, max_length=MAX_TEXT, pattern=r"^<[\x21-\x7e]+>$")]
     kind: Slug
+
+
+class FlagBody(RequestBody):
+    account_id: Annotated[str, Field(max_length=MAX_TEXT)]
+    session_id: Annotated[str, Field(min_length=1, max_length=MAX_TEXT)]
+    reason: RiskReason
+
+
+class StepUpBody(RequestBody):
+    """Without `session_id`: every live session of the account."""
+
+    account_id: Annotated[str, Field(max_length=MAX_TEXT)]
+    session_id: Annotated[str, Field(min_length=1, max_length=MAX_TEXT)] | None = None
+    reason: RiskReason
+
+
+class NoticeBody(RequestBody):
+    """`notice_id` is the same for every repetition of one conclusion."""
+
+    account_id: Annotated[str, Field(max_length=MAX_TEXT)]
+    notice_id: Annotated[str, Field(max_length=64, pattern=r"^[a-z2-7]+$")]
+    reason: RiskReason

@@ -3,7 +3,7 @@
 The decision is the account's: an address that it merely holds, and that is not its own now, opens nothing.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from command_api.answers import position_header, refusal_answer
 from command_api.callers import PUBLIC_CLIENT
@@ -11,6 +11,7 @@ from command_api.calls import Call
 from command_api.email_address import EmailAddress
 from command_api.executor import Executor
 from command_api.holders import identifier_of, run_for_holder
+from command_api.sources import source_of
 from command_api.tokens import Tokens
 from domain import account_commands as account
 from domain.account_commands import LockOut, NewSession, Origin
@@ -100,6 +101,7 @@ class SignIn:
             session=session,
             lock_out=self._lock_out,
             tokens=self._tokens,
+            source_key=self._keys.source_key,
         )
 
 
@@ -114,6 +116,7 @@ class SignInDecision:
     session: NewSession
     lock_out: LockOut
     tokens: Tokens
+    source_key: bytes = field(repr=False)
 
     def __call__(self, draft: Draft, account_id: str | None) -> HttpAnswer:
         if account_id is None:
@@ -122,11 +125,12 @@ class SignInDecision:
             return refusal_answer(InvalidCredentials(), self.call.path)
         stream = account_stream(account_id)
         self._require(_basis_of(account_id, draft.state(stream)))
+        source = source_of(self.source_key, self.call.ip, draft.at)
         command = account.SignIn(
             identifier=self.identifier,
             is_password_right=self.is_right,
             session=self.session,
-            origin=Origin(ip=self.call.ip, user_agent=self.call.user_agent),
+            origin=Origin(ip=self.call.ip, user_agent=self.call.user_agent, source=source),
             lock_out=self.lock_out,
             at=draft.at,
         )

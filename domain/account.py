@@ -26,6 +26,8 @@ from domain.account_commands import (
     DiscardRegistration,
     EnableAccount,
     EndHold,
+    FlagSession,
+    NotifyOwner,
     Refresh,
     Register,
     RepeatSignUp,
@@ -33,6 +35,7 @@ from domain.account_commands import (
     RequestEmailChange,
     RequestPasswordReset,
     RequestVerification,
+    RequireStepUp,
     ResetPassword,
     RevokeSession,
     RevokeSessions,
@@ -51,6 +54,7 @@ from domain.account_email import (
 )
 from domain.account_mail import report_mail_bounced
 from domain.account_reset import request_password_reset, reset_password
+from domain.account_risk import flag_session, notify_owner, require_step_up
 from domain.account_state import (
     INITIAL,
     Absent,
@@ -64,7 +68,8 @@ from domain.account_state import (
 )
 from domain.addresses import email_at, has_address
 from domain.aggregate import Aggregate
-from domain.refusals import InvalidCode, InvalidGrant
+from domain.refusals import InvalidCode, InvalidGrant, StepUpNeeded
+from domain.risk import unfamiliar
 from domain.session import RefreshVerdict, is_live, judge_refresh
 from events.account import (
     AccountRegistered,
@@ -121,8 +126,22 @@ def decide(state: Account, command: Command) -> tuple[Event, ...]:
             return _decide_email(state, command)
         case ReportMailBounced():
             return report_mail_bounced(state, command)
+        case FlagSession() | RequireStepUp() | NotifyOwner():
+            return _decide_risk(state, command)
         case _:
             return _decide_closing(state, command)
+
+
+def _decide_risk(state: Account, command: FlagSession | RequireStepUp | NotifyOwner) -> tuple[Event, ...]:
+    match command:
+        case FlagSession():
+            return flag_session(state, command)
+        case RequireStepUp():
+            return require_step_up(state, command)
+        case NotifyOwner():
+            return notify_owner(state, command)
+        case _:
+            assert_never(command)
 
 
 def _decide_reset(state: Account, command: RequestPasswordReset | ResetPassword) -> tuple[Event, ...]:
@@ -224,7 +243,7 @@ def _sign_in(state: Account, command: SignIn) -> tuple[Event, ...]:
     live.sort(key=lambda session: (session.started_at, session.session_id))
     excess = max(0, len(live) + 1 - MAX_SESSIONS)
     ended = (SessionRevoked(session_id=s.session_id, cause="too-many-sessions") for s in live[:excess])
-    return (*ended, _started(command))
+    return (*ended, _started(state, command))
 
 
 def _obstacle(state: Account, command: SignIn) -> SignInFailureCause | None:
@@ -243,11 +262,17 @@ def _obstacle(state: Account, command: SignIn) -> SignInFailureCause | None:
 
 def _failed(command: SignIn, cause: SignInFailureCause) -> SignInFailed:
     origin = command.origin
-    return SignInFailed(cause=cause, failed_at=command.at, ip=origin.ip, user_agent=origin.user_agent)
+    return SignInFailed(
+        cause=cause,
+        failed_at=command.at,
+        source=origin.source,
+        ip=origin.ip,
+        user_agent=origin.user_agent,
+    )
 
 
-def _started(command: SignIn) -> SessionStarted:
-    session = command.session
+def _started(state: Active, command: SignIn) -> SessionStarted:
+    session, origin = command.session, command.origin
     return SessionStarted(
         session_id=session.session_id,
         client_id=session.client_id,
@@ -257,8 +282,10 @@ def _started(command: SignIn) -> SessionStarted:
         started_at=command.at,
         idle_expires_at=command.at + session.idle,
         expires_at=command.at + session.absolute,
-        ip=command.origin.ip,
-        user_agent=command.origin.user_agent,
+        source=origin.source,
+        unfamiliar=unfamiliar(state.risk, origin.ip, origin.user_agent),
+        ip=origin.ip,
+        user_agent=origin.user_agent,
     )
 
 
@@ -267,6 +294,8 @@ def _refresh(state: Account, command: Refresh) -> tuple[Event, ...]:
     if session is None:
         raise InvalidGrant
     match judge_refresh(session, command.generation, command.at, command.grace):
+        case RefreshVerdict.ROTATE | RefreshVerdict.REPEAT if session.needs_step_up:
+            raise StepUpNeeded
         case RefreshVerdict.ROTATE:
             return (
                 SessionRefreshed(

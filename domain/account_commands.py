@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from events.account import DiscardCause, RevocationCause, SignUpPolicy
 from events.email_change import AbandonCause
+from events.risk import RiskReason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +22,7 @@ class Origin:
 
     ip: str | None
     user_agent: str | None
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,6 +242,31 @@ class ReportMailBounced:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlagSession:
+    session_id: str
+    reason: RiskReason
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequireStepUp:
+    """`session_id` is None for every session that is live."""
+
+    session_id: str | None
+    reason: RiskReason
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotifyOwner:
+    """`notice_id` is the same for every repetition of one conclusion."""
+
+    notice_id: str
+    reason: RiskReason
+    at: datetime
+
+
 Command = (
     Register
     | RequestVerification
@@ -266,4 +293,7 @@ Command = (
     | UnlockAccount
     | SignOutAccount
     | ReportMailBounced
+    | FlagSession
+    | RequireStepUp
+    | NotifyOwner
 )

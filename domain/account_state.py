@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from domain.addresses import Addresses, Held, evolve_addresses, mailed_lately
+from domain.risk import Risk, evolve_risk
 from domain.session import Session, is_live
 from events.account import (
     AccountClosed,
@@ -29,6 +30,7 @@ from events.account import (
 )
 from events.email_change import EmailChanged, EmailChangeUndone
 from events.fact import Event, personal
+from events.risk import OwnerNoticeRequested, SessionFlagged, StepUpRequired
 
 MAX_BOUNCED = 8
 """Bounced mails of one account that are remembered, so that no account grows without bound."""
@@ -88,6 +90,7 @@ class Active:
     reset: Reset | None = None
     reset_mailed_at: tuple[datetime, ...] = ()
     bounced: tuple[str, ...] = ()
+    risk: Risk = field(default_factory=Risk)
 
     @property
     def email(self) -> str | None:
@@ -198,7 +201,13 @@ def _closed(state: Active, event: AccountClosed) -> Closed:
 def _active(state: Active, event: Event) -> Active:
     match event:
         case SessionStarted():
-            return replace(state, sessions=_with_started(state, event), failures=0, locked_until=None)
+            return replace(
+                state,
+                sessions=_with_started(state, event),
+                failures=0,
+                locked_until=None,
+                risk=evolve_risk(state.risk, event),
+            )
         case SessionRefreshed():
             return replace(state, sessions=_with_refreshed(state, event))
         case SessionRevoked():
@@ -220,6 +229,10 @@ def _active(state: Active, event: Event) -> Active:
             return replace(state, display_name=event.display_name)
         case MailBounced():
             return replace(state, bounced=_with_bounced(state.bounced, event))
+        case StepUpRequired():
+            return replace(state, sessions=_with_step_up(state, event))
+        case SessionFlagged() | OwnerNoticeRequested():
+            return replace(state, risk=evolve_risk(state.risk, event))
         case EmailChanged() | EmailChangeUndone():
             return replace(state, addresses=evolve_addresses(state.addresses, event), reset=None)
         case _:
@@ -278,3 +291,10 @@ def _with_refreshed(state: Active, event: SessionRefreshed) -> Mapping[str, Sess
         idle_expires_at=event.idle_expires_at,
     )
     return {**state.sessions, event.session_id: refreshed}
+
+
+def _with_step_up(state: Active, event: StepUpRequired) -> Mapping[str, Session]:
+    session = state.sessions.get(event.session_id)
+    if session is None:
+        return state.sessions
+    return {**state.sessions, event.session_id: replace(session, needs_step_up=True)}

@@ -88,6 +88,12 @@ class InvalidGrant(Refusal):
     code = "invalid-grant"
 
 
+class StepUpNeeded(Refusal):
+    """This session needs a new sign-in: something about it looked wrong."""
+
+    code = "step-up-needed"
+
+
 class InvalidClient(Refusal):
     """The client is unknown or its secret is wrong."""
 

@@ -39,6 +39,7 @@ class Session:
     idle_expires_at: datetime
     expires_at: datetime
     generation: int = 1
+    needs_step_up: bool = False
 
 
 def is_live(session: Session, at: datetime) -> bool:

@@ -23,6 +23,8 @@ RevocationCause = Literal[
     "account-disabled",
     "signed-out-by-admin",
 ]
+Unfamiliar = Literal["network", "device"]
+"""What a sign-in comes from that no earlier one of the account did."""
 ResetRefusalCause = Literal["not-the-address", "not-active", "too-many-mails"]
 DiscardCause = Literal["superseded", "other-verified"]
 
@@ -68,8 +70,11 @@ class SignUpRepeated(Event):
 
 @fact("sign_in.failed")
 class SignInFailed(Event):
+    """`source` stands for the network that it came from, on that day: see `command_api.sources`."""
+
     cause: SignInFailureCause
     failed_at: datetime
+    source: str | None = None
     ip: str | None = personal(default=None)
     user_agent: str | None = personal(default=None)
 
@@ -81,6 +86,8 @@ class AccountLocked(Event):
 
 @fact("session.started")
 class SessionStarted(Event):
+    """`source` as above."""
+
     session_id: str
     client_id: str
     scope: str
@@ -89,6 +96,8 @@ class SessionStarted(Event):
     started_at: datetime
     idle_expires_at: datetime
     expires_at: datetime
+    source: str | None = None
+    unfamiliar: tuple[Unfamiliar, ...] = ()
     ip: str | None = personal(default=None)
     user_agent: str | None = personal(default=None)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 INFRASTRUCTURE = ("postgres", "kafka", "valkey", "mail")
 """In the order of starting; stopping goes the other way."""
-PROCESSES = ("command", "query", "projectors", "mailer", "relay")
+PROCESSES = ("command", "query", "projectors", "mailer", "relay", "risk")
 CHECKOUT = Path(__file__).parent.parent
 
 

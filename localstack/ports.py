@@ -30,6 +30,7 @@ VARIABLES = {
     "projectors": "CHANCERY_PROJECTORS_PORT",
     "mailer": "CHANCERY_MAILER_PORT",
     "relay": "CHANCERY_RELAY_PORT",
+    "risk": "CHANCERY_RISK_PORT",
 }
 
 
@@ -45,6 +46,7 @@ class Ports:
     projectors: int = 8084
     mailer: int = 8085
     relay: int = 8086
+    risk: int = 8087
     more_brokers: tuple[int, ...] = ()
     """Of the second and the third broker of a cluster: each one's port and its controller's."""
 

@@ -45,6 +45,7 @@ def local_settings(ports: Ports, postgres_password: str) -> dict[str, str]:
         "CHANCERY_PROJECTORS_PORT": str(ports.projectors),
         "CHANCERY_MAILER_PORT": str(ports.mailer),
         "CHANCERY_RELAY_PORT": str(ports.relay),
+        "CHANCERY_RISK_PORT": str(ports.risk),
         "CHANCERY_COMMAND_URL": f"http://{LOOPBACK}:{ports.command}",
         "CHANCERY_QUERY_URL": query_url,
         "CHANCERY_ISSUER": query_url,

@@ -5,7 +5,7 @@ Never shown: personal fields other than `ip` and `user_agent`, hashes and digest
 
 from collections.abc import Mapping
 
-from events import account, client, email_change, errand, idempotency, identifier, signing_keys
+from events import account, client, email_change, errand, idempotency, identifier, risk, signing_keys
 from events.fact import Event
 
 SHOWN: Mapping[type[Event], tuple[str, ...]] = {
@@ -18,7 +18,7 @@ SHOWN: Mapping[type[Event], tuple[str, ...]] = {
     account.AccountLocked: ("locked_until",),
     account.SessionStarted: (
         *("session_id", "client_id", "scope", "amr", "acr"),
-        *("idle_expires_at", "expires_at"),
+        *("idle_expires_at", "expires_at", "unfamiliar"),
     ),
     account.RefreshReused: ("session_id", "generation"),
     account.SessionRevoked: ("session_id", "cause"),
@@ -34,6 +34,9 @@ SHOWN: Mapping[type[Event], tuple[str, ...]] = {
     account.AccountUnlocked: (),
     account.AccountClosed: ("erase_after",),
     account.MailBounced: ("message_id", "kind"),
+    risk.SessionFlagged: ("session_id", "reason"),
+    risk.StepUpRequired: ("session_id", "reason"),
+    risk.OwnerNoticeRequested: ("reason",),
     email_change.EmailChangeRequested: ("change_id", "code_expires_at"),
     email_change.EmailChangeIgnored: ("cause",),
     email_change.EmailChangeCodeRejected: (),

@@ -17,6 +17,7 @@ MailKind = Literal[
     "password-reset",
     "email-change",
     "email-changed",
+    "suspicion",
 ]
 MAIL_KINDS: tuple[MailKind, ...] = get_args(MailKind)
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 from events.account import AccountRegistered, PasswordResetRequested, SignUpRepeated, VerificationRequested
 from events.email_change import EmailChanged, EmailChangeRequested
+from events.risk import OwnerNoticeRequested
 from events.streams import base32, id_of
 from eventstore.facts import RecordedFact
 from projectors.mail_text import MailKind, Wording, render_mail
@@ -20,10 +21,13 @@ HANDLES = frozenset(
         PasswordResetRequested,
         EmailChangeRequested,
         EmailChanged,
+        OwnerNoticeRequested,
     }
 )
 NOTICE_LIFETIME = timedelta(hours=1)
 """Later, nobody remembers having signed up, and the notice would only worry."""
+SUSPICION_LIFETIME = timedelta(days=2)
+"""Worth a late mail, as long as somebody may still be kept out."""
 
 Allowance = Literal["strangers", "owner"]
 """Out of which allowance of its mailbox a mail goes. Anybody can cause the mails of the first by typing an address;
@@ -35,6 +39,7 @@ _ALLOWANCES: dict[MailKind, Allowance] = {
     "email-change": "strangers",
     "password-reset": "owner",
     "email-changed": "owner",
+    "suspicion": "owner",
 }
 
 
@@ -56,7 +61,7 @@ class PlannedMail:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Letter:
-    """What a fact has to say: about what (purpose and id), since when, until when, and perhaps a code."""
+    """What a fact has to say: about what (purpose and id), since when, until when, and perhaps a code or a reason."""
 
     kind: MailKind
     about: tuple[str, str]
@@ -64,6 +69,7 @@ class _Letter:
     at: datetime
     until: datetime
     code: str = field(default="", repr=False)
+    reason: str = ""
 
 
 def plan_mail(fact: RecordedFact, codes: MailedCodes, domain: str) -> PlannedMail | None:
@@ -72,7 +78,12 @@ def plan_mail(fact: RecordedFact, codes: MailedCodes, domain: str) -> PlannedMai
     letter = _letter(fact, account_id, codes)
     if letter is None:
         return None
-    values = {"at": _minute(letter.at), "until": _minute(letter.until), "code": letter.code}
+    values = {
+        "at": _minute(letter.at),
+        "until": _minute(letter.until),
+        "code": letter.code,
+        "reason": letter.reason,
+    }
     return PlannedMail(
         message_id=_message_id(*letter.about, domain),
         account_id=account_id,
@@ -123,6 +134,15 @@ def _letter(fact: RecordedFact, account_id: str, codes: MailedCodes) -> _Letter 
                 recipient=event.email,
                 at=fact.at,
                 until=fact.at + NOTICE_LIFETIME,
+            )
+        case OwnerNoticeRequested() as event:
+            return _Letter(
+                kind="suspicion",
+                about=("owner-notice", event.notice_id),
+                recipient=event.email,
+                at=event.requested_at,
+                until=fact.at + SUSPICION_LIFETIME,
+                reason=event.reason,
             )
         case _:
             return None

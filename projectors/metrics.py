@@ -33,6 +33,12 @@ class Metrics:
             registry=registry,
         )
         self.mails = Counter("chancery_mails", "Mails by what became of them", ["outcome"], registry=registry)
+        self.conclusions = Counter(
+            "chancery_risk_conclusions",
+            "Conclusions of the risk worker by command, reason, and whether they were given or refused",
+            ["command", "reason", "outcome"],
+            registry=registry,
+        )
         self.relayed = Counter(
             "chancery_relayed_events",
             "Events that the public topic was acknowledged to hold, by type",

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from events.risk import RiskReason
 from events.streams import base32
 from eventstore.errors import TryAgainError
 from runtime.keys import derive_keys, keyed_digest
@@ -66,12 +67,29 @@ class CommandApi:
         said = {"account_id": account_id, "message_id": message_id, "kind": kind}
         await self.give("mail-bounces", said, key=f"{account_id} {message_id}")
 
+    async def flag_session(self, *, account_id: str, session_id: str, reason: RiskReason, key: str) -> None:
+        said = {"account_id": account_id, "session_id": session_id, "reason": reason}
+        await self.give("session-flags", said, key=key)
+
+    async def require_step_up(
+        self, *, account_id: str, session_id: str | None, reason: RiskReason, key: str
+    ) -> None:
+        """Of one session, or of every one that is live."""
+        said = {"account_id": account_id, "reason": reason}
+        await self.give(
+            "step-ups", said if session_id is None else {**said, "session_id": session_id}, key=key
+        )
+
+    async def notify_owner(self, *, account_id: str, reason: RiskReason, key: str) -> None:
+        said = {"account_id": account_id, "notice_id": digest_of("notice", key), "reason": reason}
+        await self.give("owner-notices", said, key=key)
+
     async def give(self, path: str, said: Mapping[str, str], *, key: str) -> None:
         """Return once the command counts. CommandRefusedError if it never will, CommandUnansweredError if nobody knows.
 
         `key` is what makes two commands one: the same text for every repetition, whatever it holds.
         """
-        digest = base32(keyed_digest(_KEY, path.encode(), key.encode()))
+        digest = digest_of(path, key)
         loop = asyncio.get_running_loop()
         until = loop.time() + self._patience_seconds
         pause = FIRST_PAUSE_SECONDS
@@ -104,6 +122,11 @@ class CommandApi:
         if answer.status in _REFUSALS and code not in ("", _NO_SUCH_PATH):
             raise CommandRefusedError(code)
         return f"answered {answer.status} {code}"
+
+
+def digest_of(purpose: str, key: str) -> str:
+    """A name for this key that has a bounded length and nothing but letters and digits."""
+    return base32(keyed_digest(_KEY, purpose.encode(), key.encode()))
 
 
 def _problem_code(answer: HttpAnswer) -> str:

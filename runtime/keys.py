@@ -22,6 +22,8 @@ class DerivedKeys:
     channel_key: bytes = field(repr=False)
     cursor_key: bytes = field(repr=False)
     mailbox_key: bytes = field(repr=False)
+    source_key: bytes = field(repr=False)
+    """Names networks, anew every day, for those who may know no address."""
     system_key: bytes = field(repr=False)
     """Signs the commands of our own workers."""
 
@@ -37,6 +39,7 @@ def derive_keys(secret: bytes) -> DerivedKeys:
         channel_key=_derive(secret, "requests between processes"),
         cursor_key=_derive(secret, "cursors of pages"),
         mailbox_key=_derive(secret, "mailboxes that mails went to"),
+        source_key=_derive(secret, "names of networks"),
         system_key=_derive(secret, "commands of our own workers"),
     )
 

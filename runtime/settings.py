@@ -54,6 +54,7 @@ class Settings(BaseSettings):
     projectors_port: int = 8084
     mailer_port: int = 8085
     relay_port: int = 8086
+    risk_port: int = 8087
     command_url: str = "http://127.0.0.1:8081"
     query_url: str = "http://127.0.0.1:8082"
     system_url: str = ""
@@ -88,6 +89,12 @@ class Settings(BaseSettings):
     limit_code_mails: int = Field(default=5, ge=1)
     limit_mails: int = Field(default=10, ge=1)
     limit_notice_mails: int = Field(default=30, ge=1)
+    risk_group: str = "chancery.risk"
+    risk_window_seconds: int = Field(default=3600, ge=1, le=86_400)
+    risk_failures: int = Field(default=15, ge=1, le=1000)
+    risk_refresh_reuses: int = Field(default=3, ge=1, le=1000)
+    risk_unfamiliar_sign_ins: int = Field(default=5, ge=1, le=1000)
+    risk_accounts_of_source: int = Field(default=20, ge=1, le=1000)
     email_undo_seconds: int = Field(default=7 * 86_400, ge=60)
     close_grace_days: int = Field(default=30, ge=0)
     password_hash_threads: int = Field(default=2, ge=1)

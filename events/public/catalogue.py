@@ -34,7 +34,8 @@ def dataschema_of(event_type: str) -> str:
 def data_schema(cls: type[PublicEvent]) -> dict[str, Any]:
     """What the data of this type looks like. Unknown fields are allowed, because later ones may come."""
     _, components = msgspec.json.schema_components([cls])
-    return {**components[cls.__name__], "title": cls.type}
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(components[cls.__name__]))
+    return {**plain, "title": cls.type}
 
 
 def published_schema(cls: type[PublicEvent]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ number in it for ever, whatever else is published one day.
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from events import account, client, email_change, errand, idempotency, identifier, signing_keys
+from events import account, client, email_change, errand, idempotency, identifier, risk, signing_keys
 from events.fact import Event
 from events.public import account as public_account
 from events.public import client as public_client
@@ -84,7 +84,7 @@ def _password_rejected(account_id: str, fact: account.PasswordRejected) -> Publi
 
 
 def _sign_in_failed(account_id: str, fact: account.SignInFailed) -> PublicEvent:
-    return public_session.SignInFailed(account_id=account_id, cause=fact.cause)
+    return public_session.SignInFailed(account_id=account_id, cause=fact.cause, source=fact.source or "")
 
 
 def _session_started(account_id: str, fact: account.SessionStarted) -> PublicEvent:
@@ -97,6 +97,20 @@ def _session_started(account_id: str, fact: account.SessionStarted) -> PublicEve
         acr=fact.acr,
         idle_expires_at=fact.idle_expires_at,
         expires_at=fact.expires_at,
+        source=fact.source or "",
+        unfamiliar=fact.unfamiliar,
+    )
+
+
+def _session_flagged(account_id: str, fact: risk.SessionFlagged) -> PublicEvent:
+    return public_session.SessionFlagged(
+        account_id=account_id, session_id=fact.session_id, reason=fact.reason
+    )
+
+
+def _step_up_required(account_id: str, fact: risk.StepUpRequired) -> PublicEvent:
+    return public_session.StepUpRequired(
+        account_id=account_id, session_id=fact.session_id, reason=fact.reason
     )
 
 
@@ -175,6 +189,8 @@ PUBLISHED: Mapping[type[Event], Publish] = dict(
         _row(account.SessionRefreshed, _session_refreshed),
         _row(account.RefreshReused, _refresh_reused),
         _row(account.SessionRevoked, _session_revoked),
+        _row(risk.SessionFlagged, _session_flagged),
+        _row(risk.StepUpRequired, _step_up_required),
         _row(client.ClientRegistered, _client_registered),
         _row(client.ClientSecretAdded, _client_secret_added),
         _row(client.ClientDeleted, _client_deleted),
@@ -197,6 +213,7 @@ PRIVATE: Mapping[type[Event], str] = {
     account.PasswordResetIgnored: _CHALLENGE,
     account.ResetCodeRejected: _CHALLENGE,
     account.MailBounced: _MAIL,
+    risk.OwnerNoticeRequested: _CHALLENGE,
     email_change.EmailChangeRequested: _CHALLENGE,
     email_change.EmailChangeIgnored: _CHALLENGE,
     email_change.EmailChangeCodeRejected: _CHALLENGE,

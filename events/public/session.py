@@ -55,6 +55,32 @@ RevocationCauseName = Annotated[
     ),
 ]
 
+Source = Annotated[
+    str,
+    Meta(
+        description="Names the network that it came from, with another name every day; empty if unknown.",
+        examples=["k7x2mzq5v4r6t3yw"],
+    ),
+]
+Unfamiliar = Annotated[
+    tuple[str, ...],
+    Meta(
+        description="What it came from that no earlier sign-in of the account did: `network`, `device`, others one day.",
+        examples=[["device"], ["network", "device"]],
+    ),
+]
+RiskReason = Annotated[
+    str,
+    known_values(
+        "What made it look wrong.",
+        "sign-in-failures",
+        "guessing-source",
+        "unfamiliar-sign-in",
+        "unfamiliar-burst",
+        "refresh-reuse-burst",
+    ),
+]
+
 
 @public_event("sign_in.failed", about="account_id")
 class SignInFailed(PublicEvent):
@@ -62,6 +88,7 @@ class SignInFailed(PublicEvent):
 
     account_id: AccountId
     cause: FailureCause
+    source: Source = ""
 
 
 @public_event("password.rejected", about="account_id")
@@ -84,6 +111,8 @@ class SessionStarted(PublicEvent):
     acr: AssuranceLevel
     idle_expires_at: IdleExpiresAt
     expires_at: ExpiresAt
+    source: Source = ""
+    unfamiliar: Unfamiliar = ()
 
 
 @public_event("session.refreshed", about="account_id")
@@ -110,3 +139,21 @@ class SessionRevoked(PublicEvent):
     account_id: AccountId
     session_id: SessionId
     cause: RevocationCauseName
+
+
+@public_event("session.flagged", about="account_id")
+class SessionFlagged(PublicEvent):
+    """Chancery counted something that makes this session suspect. It goes on, if it has not ended."""
+
+    account_id: AccountId
+    session_id: SessionId
+    reason: RiskReason
+
+
+@public_event("session.step_up_required", about="account_id")
+class StepUpRequired(PublicEvent):
+    """The session gets no new tokens; the person has to prove again who they are."""
+
+    account_id: AccountId
+    session_id: SessionId
+    reason: RiskReason

@@ -14,15 +14,14 @@ import pytest
 
 from localstack.ports import LOOPBACK, free_port_variables
 from localstack.stack import StackInfo, start_stack, stop_stack
-from tests.support.chancery import Chancery
-
-READY_SECONDS = 30.0
+from tests.support.chancery import Chancery, until_ready
+from tests.support.risk import A_DAY
 
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackInfo]:
     home = tmp_path_factory.mktemp("stack")
-    environment = {**os.environ, **free_port_variables()}
+    environment = {**os.environ, **A_DAY, **free_port_variables()}
     try:
         yield start_stack(home, environment, lifetime="caller")
     finally:
@@ -91,17 +90,6 @@ async def command_process(
             process.kill()
             await process.wait()
         log.close()
-
-
-async def until_ready(http: httpx.AsyncClient, url: str) -> None:
-    async with asyncio.timeout(READY_SECONDS):
-        while True:
-            try:
-                if (await http.get(url + "/health/ready")).status_code == 200:
-                    return
-            except httpx.TransportError:
-                pass
-            await asyncio.sleep(0.05)
 
 
 @pytest.fixture(scope="session")

@@ -48,6 +48,7 @@ async def test_the_status_has_exactly_the_documented_keys(chancery: Chancery) ->
         "projectors",
         "mailer",
         "relay",
+        "risk",
     }
 
 
@@ -57,7 +58,7 @@ async def test_the_status_is_readable_too(chancery: Chancery) -> None:
     assert code == 0
     assert rows.pop("part") == "answers"
     assert rows == dict.fromkeys(rows, "yes")
-    assert len(rows) == 9
+    assert len(rows) == 10
 
 
 async def test_the_inbox_has_one_object_per_mail_with_its_code(chancery: Chancery) -> None:
@@ -157,7 +158,7 @@ async def test_provisioning_with_another_partition_count_is_refused(chancery: Ch
     assert "has 8 partitions and CHANCERY_PARTITIONS says 3" in ended.err
 
 
-@pytest.mark.parametrize("process", ["command", "query", "projectors", "mailer", "relay"])
+@pytest.mark.parametrize("process", ["command", "query", "projectors", "mailer", "relay", "risk"])
 async def test_a_process_with_a_bad_setting_says_which_and_exits_with_usage(
     chancery: Chancery, process: str
 ) -> None:

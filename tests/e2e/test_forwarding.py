@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import pytest
 
 from command_api.replicas import BEAT_SECONDS, LIFE_SECONDS
-from tests.e2e.conftest import command_process, until_ready
-from tests.support.chancery import PASSWORD, Chancery, bearer, new_email, problem_code
+from tests.e2e.conftest import command_process
+from tests.support.chancery import PASSWORD, Chancery, bearer, new_email, problem_code, until_ready
 
 _REQUESTS = re.compile(r'^chancery_http_request_seconds_count\{method="PATCH".*\} (\d+)', re.MULTILINE)
 FELLOWS = {"CHANCERY_FORWARDING": "on"}

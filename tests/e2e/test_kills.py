@@ -17,8 +17,8 @@ import pytest
 from localstack.ports import free_port_variables
 from localstack.stack import StackInfo, running_stack, start_stack, stop_stack
 from runtime.kafka import KafkaWriter
-from tests.e2e.conftest import open_chancery, until_ready
-from tests.support.chancery import PASSWORD, Chancery, bearer, new_email, problem_code
+from tests.e2e.conftest import open_chancery
+from tests.support.chancery import PASSWORD, Chancery, bearer, new_email, problem_code, until_ready
 from tests.support.log_reading import read_log
 
 PATIENCE_SECONDS = 40.0

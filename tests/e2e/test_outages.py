@@ -13,9 +13,8 @@ import pytest
 
 from localstack.ports import LOOPBACK, free_port_variables
 from localstack.stack import running_stack
-from tests.e2e.conftest import until_ready
 from tests.support.broker import Broker
-from tests.support.chancery import PASSWORD, Chancery, Person, bearer, new_email, problem_code
+from tests.support.chancery import PASSWORD, Chancery, Person, bearer, new_email, problem_code, until_ready
 from tests.support.command_line import ended, start
 from tests.support.gate import Gate, gate_before
 from tests.support.tasks import eventually

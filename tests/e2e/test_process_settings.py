@@ -4,6 +4,7 @@ import asyncio
 import uuid
 
 import httpx
+import pytest
 
 from localstack.ports import free_port_variables
 from tests.e2e.conftest import second_command_process
@@ -68,9 +69,10 @@ async def test_a_wrong_partition_count_refuses_to_start(chancery: Chancery) -> N
     assert "the number is fixed when the log is made" in err
 
 
-async def test_a_relay_without_its_topic_refuses_to_start(chancery: Chancery) -> None:
-    more = {"CHANCERY_PUBLIC_TOPIC": "nobody.made.this", "CHANCERY_RELAY_PORT": str(port())}
-    status, _, err = await chancery.cli("serve", "relay", more=more)
+@pytest.mark.parametrize("process", ["relay", "risk"])
+async def test_without_the_public_topic_they_refuse_to_start(chancery: Chancery, process: str) -> None:
+    more = {"CHANCERY_PUBLIC_TOPIC": "nobody.made.this", f"CHANCERY_{process.upper()}_PORT": str(port())}
+    status, _, err = await chancery.cli("serve", process, more=more)
     assert status == 1
     assert "topic nobody.made.this does not exist; run `chancery provision`" in err
 

@@ -164,6 +164,23 @@ async def test_nobody_else_is_let_in(chancery: Chancery, person: Person) -> None
     assert bearer.status_code == 403
 
 
+@pytest.mark.parametrize("name", ["mail-bounces", "session-flags", "step-ups", "owner-notices"])
+async def test_no_path_of_workers_takes_a_call_of_anybody_else(
+    chancery: Chancery, person: Person, name: str
+) -> None:
+    good = {"account_id": person.account_id, "reason": "guessing-source", "session_id": "s"}
+    good |= {"message_id": "<m@example.com>", "kind": "k", "notice_id": "n"}
+    fields = {
+        "mail-bounces": ("account_id", "message_id", "kind"),
+        "session-flags": ("account_id", "session_id", "reason"),
+        "step-ups": ("account_id", "reason"),
+        "owner-notices": ("account_id", "notice_id", "reason"),
+    }[name]
+    body = {field: good[field] for field in fields}
+    answer = await chancery.command("POST", f"/v1/system/{name}", json=body, headers=person.bearer)
+    assert (answer.status_code, problem_code(answer)) == (403, "not-a-worker")
+
+
 async def test_a_command_without_a_key_is_refused_and_one_that_was_overheard_does_nothing(
     chancery: Chancery,
 ) -> None:

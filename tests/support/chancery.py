@@ -18,6 +18,7 @@ from localstack.inbox import inbox_file, read_mails
 PASSWORD = "a sentence nobody guesses"
 OTHER_PASSWORD = "another sentence nobody guesses"
 PATIENCE_SECONDS = 15.0
+READY_SECONDS = 30.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -94,10 +95,14 @@ class Chancery:
             await asyncio.sleep(0.05)
 
     async def code_for(self, email: str, count: int = 1) -> str:
-        """The code of the `count`-th mail."""
-        code = (await self.mails_to(email, count))[count - 1].code
-        assert code is not None
-        return str(code)
+        """The code of the `count`-th mail that has one. Mails of the risk worker come when they come, and have none."""
+        until = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            codes = [mail.code for mail in read_mails(inbox_file(self.home), email) if mail.code is not None]
+            if len(codes) >= count:
+                return str(codes[count - 1])
+            assert time.monotonic() < until, f"{len(codes)} of {count} codes came"
+            await asyncio.sleep(0.05)
 
     async def until_inactive(self, token: str, seconds: float = 1.0) -> float:
         """The seconds until a token was refused, which must be within the bound."""
@@ -137,6 +142,17 @@ class Chancery:
             if answer.status_code != 401:
                 return
             assert time.monotonic() < until, "the client never became known"
+            await asyncio.sleep(0.05)
+
+
+async def until_ready(http: httpx.AsyncClient, url: str) -> None:
+    async with asyncio.timeout(READY_SECONDS):
+        while True:
+            try:
+                if (await http.get(url + "/health/ready")).status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass
             await asyncio.sleep(0.05)
 
 

@@ -120,5 +120,5 @@ async def _is_active(chancery: Chancery, token: str) -> bool:
 
 
 def health_urls(chancery: Chancery) -> list[str]:
-    names = ("COMMAND", "QUERY", "PROJECTORS", "MAILER", "RELAY")
+    names = ("COMMAND", "QUERY", "PROJECTORS", "MAILER", "RELAY", "RISK")
     return [f"http://{LOOPBACK}:{chancery.settings[f'CHANCERY_{name}_PORT']}" for name in names]

@@ -26,9 +26,10 @@ WITHHELD = {
     "notice_id": "names a mail",
     "secret_digest": "a hash of a secret",
     "public_jwk": "published elsewhere",
+    "source": "a keyed hash of a network",
     **dict.fromkeys(
         ("registered_at", "failed_at", "requested_at", "disabled_at", "enabled_at", "unlocked_at", "closed_at",
-         "bounced_at", "added_at", "deleted_at", "created_at", "rotated_at", "started_at"),
+         "bounced_at", "flagged_at", "required_at", "added_at", "deleted_at", "created_at", "rotated_at", "started_at"),
         "the entry's own time",
     ),
 }  # fmt: skip

@@ -1,6 +1,6 @@
 """The language of facts: golden files for every type and revision, stream names, bad wire data."""
 
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from events import streams
-from events.account import SessionStarted
+from events.account import SessionStarted, SignInFailed
 from events.codec import CATALOGUE, MalformedEventError, UnknownEventError, WireEvent, decode, encode
 from events.fact import Event
 
@@ -21,6 +21,12 @@ _EXAMPLES: dict[str, Any] = {
     "pairs": (("crv", "P-256"), ("kty", "EC")),
 }
 
+ADDED_LATER: dict[type[Event], dict[str, Any]] = {
+    SessionStarted: {"source": None, "unfamiliar": ()},
+    SignInFailed: {"source": None},
+}
+"""Fields that facts got when some were in logs already, with what those read."""
+
 
 def example(cls: type[Event]) -> Event:
     """A value of every field, made from the field's type."""
@@ -30,6 +36,8 @@ def example(cls: type[Event]) -> Event:
 
 def _value(hint: Any, name: str) -> Any:
     text = str(hint)
+    if "tuple[typing.Literal" in text:
+        return (hint.__args__[0].__args__[0],)
     if "Literal" in text:
         return hint.__args__[0]
     if "tuple[tuple" in text:
@@ -65,10 +73,23 @@ def test_personal_fields_are_apart_and_may_be_erased(cls: type[Event]) -> None:
     assert all(getattr(erased, name) is None for name in cls.personal_fields)
 
 
-def test_personal_fields_have_a_default_and_others_have_none() -> None:
+def test_fields_that_are_personal_or_came_later_have_a_default_and_others_have_none() -> None:
     for cls in CATALOGUE.values():
+        later = ADDED_LATER.get(cls, {})
         for field in fields(cls):  # type: ignore[arg-type]  # every fact is a dataclass
-            assert (field.default is MISSING) == (field.name not in cls.personal_fields)
+            assert (field.default is MISSING) == (field.name not in {*cls.personal_fields, *later})
+
+
+@pytest.mark.parametrize("cls", ADDED_LATER, ids=str)
+def test_a_fact_from_before_a_field_was_added_reads_with_its_default(cls: type[Event]) -> None:
+    path = GOLDEN / "before" / f"{cls.type}.{cls.rev}.json"
+    wire = msgspec.json.decode(path.read_bytes(), type=WireEvent)
+    assert decode(wire) == replace(example(cls), **ADDED_LATER[cls])  # type: ignore[type-var]  # every fact is a dataclass
+
+
+def test_there_is_no_file_of_before_without_such_a_fact() -> None:
+    names = {path.name for path in (GOLDEN / "before").glob("*.json")}
+    assert names == {f"{cls.type}.{cls.rev}.json" for cls in ADDED_LATER}
 
 
 def test_an_unknown_type_or_revision_is_an_error() -> None:

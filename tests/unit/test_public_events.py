@@ -96,6 +96,8 @@ def test_a_started_session_says_how_and_for_how_long() -> None:
         "acr": fact.acr,
         "idle_expires_at": "2026-01-31T12:00:00.123456Z",
         "expires_at": "2026-01-31T12:00:00.123456Z",
+        "source": fact.source,
+        "unfamiliar": ["network"],
     }
 
 

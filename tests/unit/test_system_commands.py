@@ -2,12 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 
 import pytest
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -15,39 +11,9 @@ from projectors.system_commands import CommandApi, CommandRefusedError, CommandU
 from runtime.serving.answers import HttpAnswer, empty_answer, problem
 from runtime.serving.forwarded import SYSTEM, Sender
 from runtime.serving.server import Listener, bind, serve_all
+from tests.support.command_server import KEY, Server, served
 
-KEY = b"k" * 32
 BOUNCE = {"account_id": "a", "message_id": "<m@example.com>", "kind": "verification"}
-
-
-@dataclass(slots=True)
-class Server:
-    """Gives these answers one after the other, the last one for ever; remembers keys and bodies."""
-
-    answers: Sequence[HttpAnswer]
-    keys: list[str] = field(default_factory=list)
-    bodies: list[bytes] = field(default_factory=list)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
-        self.bodies.append(await request.body())
-        self.keys.append(request.headers["idempotency-key"])
-        answer = self.answers[min(len(self.keys), len(self.answers)) - 1]
-        await answer.response()(scope, receive, send)
-
-
-@asynccontextmanager
-async def served(server: Server, *, patience_seconds: float = 5) -> AsyncIterator[CommandApi]:
-    listener = Listener(app=server, socket=bind("127.0.0.1", 0))
-    serving = asyncio.create_task(serve_all([listener]))
-    url = f"http://127.0.0.1:{listener.port}"
-    api = CommandApi(Sender(KEY, None, SYSTEM), url, "mailer", patience_seconds)
-    try:
-        yield api
-    finally:
-        await api.close()
-        serving.cancel()
-        await asyncio.wait([serving])
 
 
 @pytest.mark.parametrize(

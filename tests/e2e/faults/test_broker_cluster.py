@@ -9,9 +9,9 @@ import pytest
 
 from localstack.ports import BROKERS, free_port_variables
 from localstack.stack import StackInfo, start_stack, stop_stack
-from tests.e2e.conftest import open_chancery, until_ready
+from tests.e2e.conftest import open_chancery
 from tests.e2e.faults.conftest import judged
-from tests.support.chancery import Chancery
+from tests.support.chancery import Chancery, until_ready
 from tests.support.daily_life import Life, health_urls
 from tests.support.letters import Letters
 from tests.support.processes import life_now, life_of, paused

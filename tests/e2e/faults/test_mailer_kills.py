@@ -14,8 +14,7 @@ from eventstore.chain import Counted
 from localstack.inbox import Mail, inbox_file, read_mails
 from localstack.mailcatcher import REFUSED_DOMAIN
 from runtime.postgres import Postgres
-from tests.e2e.conftest import until_ready
-from tests.support.chancery import PASSWORD, Chancery, new_email
+from tests.support.chancery import PASSWORD, Chancery, new_email, until_ready
 from tests.support.daily_life import health_urls
 from tests.support.log_reading import read_log, settled_heads
 from tests.support.mail_judge import asked_for, bounced, mail_faults, repetitions

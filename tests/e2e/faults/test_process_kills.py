@@ -7,9 +7,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.e2e.conftest import until_ready
 from tests.e2e.faults.conftest import judged
-from tests.support.chancery import Chancery
+from tests.support.chancery import Chancery, until_ready
 from tests.support.daily_life import Life, health_urls
 from tests.support.letters import Letters
 from tests.support.processes import forget_valkey, life_now, life_of, paused
@@ -17,9 +16,9 @@ from tests.support.replicas import QUICK, Replica, fleet
 from tests.support.soak import record, times
 from tests.support.tasks import eventually, running
 
-OWN = ["command", "query", "projectors", "mailer", "relay"]
+OWN = ["command", "query", "projectors", "mailer", "relay", "risk"]
 STORES = ["kafka", "postgres", "valkey"]
-KILLS = dict.fromkeys(OWN, 5) | dict.fromkeys(STORES, 2)
+KILLS = dict.fromkeys(OWN, 5) | dict.fromkeys(["risk", *STORES], 2)
 PEOPLE = 4
 BETWEEN_SECONDS = (0.3, 1.5)
 BACK_SECONDS = 40.0

@@ -1,0 +1,1 @@
+"""The risk worker: counts what is published about sign-ins, and concludes. Read `rules.py` first."""

@@ -1,0 +1,82 @@
+"""A risk worker of a test's own beside a running stack, and what its conclusions left in the log."""
+
+import asyncio
+import sys
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from os import environ
+
+from events.streams import account_stream
+from localstack.ports import LOOPBACK, free_port_variables
+from tests.support.chancery import Chancery, until_ready
+from tests.support.log_reading import read_log
+
+A_DAY = {"CHANCERY_RISK_WINDOW_SECONDS": "86400"}
+"""For a worker whose windows hardly ever end while a test runs."""
+CONCLUSIONS = frozenset({"session.flagged", "session.step_up_required", "owner_notice.requested"})
+STOP_SECONDS = 20.0
+
+
+@dataclass(slots=True, kw_only=True)
+class RiskProcess:
+    """One worker of one group, which may be killed and started again as often as a test likes."""
+
+    chancery: Chancery
+    more: Mapping[str, str] = field(default_factory=dict)
+    group: str = field(default_factory=lambda: f"chancery.risk-{uuid.uuid4().hex[:8]}")
+    port: str = field(default_factory=lambda: free_port_variables()["CHANCERY_RISK_PORT"])
+    process: asyncio.subprocess.Process | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://{LOOPBACK}:{self.port}"
+
+    async def start(self, **more: str) -> None:
+        own = {"CHANCERY_RISK_GROUP": self.group, "CHANCERY_RISK_PORT": self.port}
+        log = (self.chancery.home / "log" / f"{self.group}.log").open("ab")
+        self.process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "cli.main", "serve", "risk"),
+            env={**environ, **self.chancery.settings, **own, **self.more, **more},
+            stderr=log,
+        )
+        log.close()
+
+    async def until_ready(self) -> None:
+        await until_ready(self.chancery.http, self.url)
+
+    async def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        await self.process.wait()
+
+    async def stop(self) -> int:
+        """The exit code after SIGTERM."""
+        assert self.process is not None
+        self.process.terminate()
+        return await asyncio.wait_for(self.process.wait(), STOP_SECONDS)
+
+
+@asynccontextmanager
+async def risk_process(chancery: Chancery, more: Mapping[str, str]) -> AsyncIterator[RiskProcess]:
+    """Ready, with settings of its own; gone afterwards."""
+    opened = RiskProcess(chancery=chancery, more=more)
+    await opened.start()
+    try:
+        await opened.until_ready()
+        yield opened
+    finally:
+        if opened.process is not None and opened.process.returncode is None:
+            await opened.kill()
+
+
+async def conclusions(chancery: Chancery, account_id: str) -> list[tuple[str, str]]:
+    """Types and reasons of what was concluded about an account, in the order of the log."""
+    log = await read_log(chancery.settings)
+    return [
+        (event.type, event.data["reason"])
+        for counted in log.values()
+        for event in counted.commit.events
+        if event.stream == account_stream(account_id) and event.type in CONCLUSIONS
+    ]
