@@ -13,18 +13,19 @@ from chancery_sdk.checkpoints import NoDeadLettersError, OutrunError, StoreUnava
 from chancery_sdk.commits import Commits, Committed, Handled, KafkaCheckpoints, open_commits
 from chancery_sdk.events import Event
 from chancery_sdk.kafka import open_feed
-from chancery_sdk.kafka_group import KafkaGroup
+from chancery_sdk.kafka_group import SESSION_SECONDS, KafkaGroup
 from chancery_sdk.sharing import Sharing
 from chancery_sdk.subscriber import GapError, Retry, Subscriber
 from chancery_sdk.testing import MemoryFeed
 from localstack.stack import StackInfo
 from tests.support.broker import Broker, nobody_there
-from tests.support.link import Link, link_to
+from tests.support.link import Link, Weather, link_to
 from tests.support.tasks import eventually
 
 VERIFIED = "chancery.account.verified.v1"
 QUICK = Retry(tries=2, pause_seconds=0.05)
 PATIENCE_SECONDS = 30.0
+AWAY_SECONDS = 90.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -186,19 +187,13 @@ async def test_a_commit_that_fails_lets_nothing_be_handled_twice_by_the_same_pro
 ) -> None:
     port = int(service.bootstrap.rpartition(":")[2])
 
-    async def until_committed(offset: int) -> None:
-        async def is_committed() -> bool:
-            return await service.committed() == offset
-
-        await eventually(is_committed, within_seconds=PATIENCE_SECONDS)
-
     async with (
         link_to(port) as link,
         service.commits(link) as commits,
         service.at_work(KafkaCheckpoints(commits)),
     ):
         await service.tell("a")
-        await until_committed(1)
+        await eventually(lambda: has_committed(service, 1), within_seconds=PATIENCE_SECONDS)
         link.turn("hang")
         await service.tell("b")
         await service.until_heard("a", "b")
@@ -206,7 +201,7 @@ async def test_a_commit_that_fails_lets_nothing_be_handled_twice_by_the_same_pro
         await service.tell("c")
         link.turn("fair")
         await service.until_heard("a", "b", "c")
-        await until_committed(3)
+        await eventually(lambda: has_committed(service, 3), within_seconds=PATIENCE_SECONDS)
     assert service.heard == ["a", "b", "c"]
 
 
@@ -224,6 +219,28 @@ async def test_a_member_finishes_its_event_before_another_one_gets_the_partition
             await service.tell("d", "e")
             await service.until_heard("a", "b", "c", "d", "e")
     assert service.heard == ["a", "b", "c", "d", "e"]
+
+
+@pytest.mark.parametrize("weather", ["hang", "reset", "corrupt"])
+async def test_a_group_that_was_out_of_reach_is_joined_again(service: Service, weather: Weather) -> None:
+    """For longer than the group waits for a member. Events may come twice then, and none is lost."""
+    port = int(service.bootstrap.rpartition(":")[2])
+    async with link_to(port) as link:
+        group = KafkaGroup(f"127.0.0.1:{link.port}", service.group, topic=service.topic)
+        async with service.at_work(KafkaCheckpoints(group), group):
+            await service.tell("a")
+            await service.until_heard("a")
+            link.turn(weather)
+            await service.tell("b")
+            await asyncio.sleep(1.5 * SESSION_SECONDS)
+            link.turn("fair")
+            await service.tell("c")
+            await eventually(lambda: has_committed(service, 3), within_seconds=AWAY_SECONDS)
+    assert list(dict.fromkeys(service.heard)) == ["a", "b", "c"]
+
+
+async def has_committed(service: Service, offset: int) -> bool:
+    return await service.committed() == offset
 
 
 async def test_who_has_no_part_in_a_group_cannot_commit_for_it(service: Service) -> None:

@@ -1,7 +1,9 @@
 """Subscribers that share partitions in a group: each event once, also where a partition moves in the middle of one."""
 
 import asyncio
+import contextlib
 from collections import Counter
+from collections.abc import AsyncIterator
 
 from chancery_sdk.events import Event
 from chancery_sdk.postgres import PostgresCheckpoints, Transaction
@@ -12,6 +14,17 @@ from tests.support.tasks import eventually
 
 __all__ = ["desk"]
 NAMES = [f"p{number}" for number in range(120)]
+
+
+@contextlib.asynccontextmanager
+async def running_at_most(subscriber: Subscriber[Transaction]) -> AsyncIterator[asyncio.Task[None]]:
+    """No longer than the block, also where that fails."""
+    running = asyncio.create_task(subscriber.run())
+    try:
+        yield running
+    finally:
+        running.cancel()
+        await asyncio.wait({running}, timeout=10)
 
 
 async def test_subscribers_of_one_group_share_and_hand_over(desk: Desk) -> None:
@@ -61,12 +74,12 @@ async def test_a_partition_that_goes_elsewhere_is_given_up_also_in_the_middle_of
         await asyncio.Event().wait()
 
     tell(desk, "a", partition=1)
-    running = asyncio.create_task(stuck.run())
-    await asyncio.wait_for(hangs.wait(), 10)
-    async with at_work(desk.subscriber(partitions=group)):
-        await desk.until_noted("a")
-    stuck.stop()
-    await asyncio.wait_for(running, 20)
+    async with running_at_most(stuck) as running:
+        await asyncio.wait_for(hangs.wait(), 10)
+        async with at_work(desk.subscriber(partitions=group)):
+            await desk.until_noted("a")
+        stuck.stop()
+        await asyncio.wait_for(running, 20)
 
 
 async def test_a_partition_that_comes_back_waits_for_what_is_still_done_there(desk: Desk) -> None:
@@ -88,17 +101,17 @@ async def test_a_partition_that_comes_back_waits_for_what_is_still_done_there(de
         await desk.note(event, tx)
 
     tell(desk, "a", partition=1)
-    running = asyncio.create_task(stubborn.run())
-    await asyncio.wait_for(is_busy.wait(), 10)
-    idle = Subscriber(desk.feed, PostgresCheckpoints(desk.pool, "other"), partitions=group, retry=QUICK)
-    async with at_work(idle):
-        await asyncio.sleep(0.1)  # the partition went there
-    await asyncio.sleep(0.3)  # it came back
-    may_end.set()
-    await desk.until_noted("a")
-    assert at_once["most"] == 1
-    stubborn.stop()
-    await asyncio.wait_for(running, 20)
+    async with running_at_most(stubborn) as running:
+        await asyncio.wait_for(is_busy.wait(), 10)
+        idle = Subscriber(desk.feed, PostgresCheckpoints(desk.pool, "other"), partitions=group, retry=QUICK)
+        async with at_work(idle):
+            await asyncio.sleep(0.1)  # the partition went there
+        await asyncio.sleep(0.3)  # it came back
+        may_end.set()
+        await desk.until_noted("a")
+        assert at_once["most"] == 1
+        stubborn.stop()
+        await asyncio.wait_for(running, 20)
 
 
 async def test_a_gap_ends_a_member_as_it_ends_any_subscriber(desk: Desk) -> None:
