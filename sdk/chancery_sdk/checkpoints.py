@@ -41,15 +41,30 @@ class DeadLetter:
     tries: int
 
 
+class NoDeadLettersError(Exception):
+    """An event was refused again and again, and this store has no place where it could wait. Its partition halts."""
+
+
 class Checkpoints(Protocol[Tx]):
-    """Everything that is done in one transaction counts together or not at all."""
+    """What is done in one transaction counts together or not at all, if the store can take back what handlers did."""
+
+    @property
+    def takes_back(self) -> bool:
+        """Whether what a handler did in a transaction that failed never happened.
+
+        If not, a checkpoint is stored only after the handlers of all events before it have returned.
+        """
+        ...
 
     def require_room(self, partitions: int) -> None:
         """ValueError, with what to change, if so many partitions cannot be followed at once."""
         ...
 
     def turn(self, partition: int) -> AbstractAsyncContextManager[None]:
-        """Wait until this process has the partition. It saves double work; what counts is `advance`."""
+        """Wait until this process has the partition. It saves double work; what counts is `advance`.
+
+        It is not asked for where a group shares the partitions.
+        """
         ...
 
     def transaction(self) -> AbstractAsyncContextManager[Tx]: ...
@@ -64,7 +79,9 @@ class Checkpoints(Protocol[Tx]):
         """Whose events wait: all that come later have to wait too, to stay in order."""
         ...
 
-    async def bury(self, tx: Tx, letter: DeadLetter) -> None: ...
+    async def bury(self, tx: Tx, letter: DeadLetter) -> None:
+        """NoDeadLettersError if nothing can be kept."""
+        ...
 
     async def blame(self, tx: Tx, letter: DeadLetter) -> None:
         """Another reason and number of tries for one that is buried; nothing if it is not any more."""

@@ -16,11 +16,11 @@ from chancery_sdk.feed import Feed, FeedUnavailableError, OffsetLostError
 
 TOPIC = "chancery.public"
 MOST_RECORDS = 500
-_ANSWER_SECONDS = 5.0
+ANSWER_SECONDS = 5.0
 _STOP_SECONDS = 5.0
 _PAUSE_SECONDS = 0.2
 _SILENT_SECONDS = 5.0
-_FAILURES = (
+FAILURES = (
     KafkaError, TimeoutError, OSError, struct.error, ValueError, LookupError, TypeError, AssertionError
 )  # fmt: skip
 """What the clients raise: the later ones where a broker's bytes make no sense, which the library lets through."""
@@ -43,7 +43,7 @@ class KafkaFeed(Feed):
         await self._start(self._consumer)
 
     async def stop(self) -> None:
-        await _stop(self._consumer)
+        await stop_consumer(self._consumer)
 
     async def partitions(self) -> Sequence[int]:
         return self._partitions
@@ -59,9 +59,9 @@ class KafkaFeed(Feed):
     async def offset_at(self, partition: int, time: datetime) -> int:
         where, end = TopicPartition(self._topic, partition), await self.end(partition)
         try:
-            async with asyncio.timeout(_ANSWER_SECONDS):
+            async with asyncio.timeout(ANSWER_SECONDS):
                 found = await self._consumer.offsets_for_times({where: int(time.timestamp() * 1000)})
-        except _FAILURES as error:
+        except FAILURES as error:
             await self._is_silent(partition)
             raise FeedUnavailableError(f"offsets: {type(error).__name__}") from None
         return end if found[where] is None else int(found[where].offset)
@@ -79,7 +79,7 @@ class KafkaFeed(Feed):
             if offset < await self.begin(partition):
                 raise OffsetLostError(f"offset {offset} of {self._topic}-{partition} is gone") from None
             raise FeedUnavailableError("the partition's leader does not know this offset yet") from None
-        except _FAILURES as error:
+        except FAILURES as error:
             await self._is_silent(partition)
             raise FeedUnavailableError(f"fetch: {type(error).__name__}") from None
         messages = batches.get(where, [])
@@ -103,15 +103,15 @@ class KafkaFeed(Feed):
             await self._start(consumer)
             worn, self._consumer, self._next = self._consumer, consumer, {}
             self._silent_since.clear()
-            await _stop(worn)
+            await stop_consumer(worn)
 
     async def _start(self, consumer: AIOKafkaConsumer) -> None:
         try:
-            async with asyncio.timeout(2 * _ANSWER_SECONDS):
+            async with asyncio.timeout(2 * ANSWER_SECONDS):
                 await consumer.start()
         except BaseException as error:
-            await _stop(consumer)
-            if isinstance(error, _FAILURES):
+            await stop_consumer(consumer)
+            if isinstance(error, FAILURES):
                 raise FeedUnavailableError(f"Kafka: {type(error).__name__}") from None
             raise
         consumer.assign([TopicPartition(self._topic, number) for number in self._partitions])
@@ -119,9 +119,9 @@ class KafkaFeed(Feed):
     async def _offset(self, partition: int, ask: Any) -> int:
         where = TopicPartition(self._topic, partition)
         try:
-            async with asyncio.timeout(_ANSWER_SECONDS):
+            async with asyncio.timeout(ANSWER_SECONDS):
                 return int((await ask([where]))[where])
-        except _FAILURES as error:
+        except FAILURES as error:
             await self._is_silent(partition)
             raise FeedUnavailableError(f"offsets: {type(error).__name__}") from None
 
@@ -144,9 +144,9 @@ async def open_feed(bootstrap: str, *, topic: str = TOPIC, **client: Any) -> Asy
         )
 
     try:
-        async with asyncio.timeout(2 * _ANSWER_SECONDS):
-            numbers = await _numbers_of(bootstrap, topic, client)
-    except _FAILURES as error:
+        async with asyncio.timeout(2 * ANSWER_SECONDS):
+            numbers = await partition_numbers(bootstrap, topic, client)
+    except FAILURES as error:
         raise FeedUnavailableError(f"Kafka at {bootstrap}: {type(error).__name__}") from None
     feed = KafkaFeed(make, topic, numbers)
     await feed.start()
@@ -156,13 +156,13 @@ async def open_feed(bootstrap: str, *, topic: str = TOPIC, **client: Any) -> Asy
         await feed.stop()
 
 
-async def _stop(consumer: AIOKafkaConsumer) -> None:
-    with contextlib.suppress(*_FAILURES):
+async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
+    with contextlib.suppress(*FAILURES):
         async with asyncio.timeout(_STOP_SECONDS):
             await consumer.stop()
 
 
-async def _numbers_of(bootstrap: str, topic: str, client: Mapping[str, Any]) -> Sequence[int]:
+async def partition_numbers(bootstrap: str, topic: str, client: Mapping[str, Any]) -> Sequence[int]:
     """The topic's partitions. Somebody may be making it just now, so it is waited for."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, **client)
     try:

@@ -68,6 +68,8 @@ class PostgresCheckpoints(Checkpoints[Transaction]):
     The pool needs a connection for each partition that is followed, and two more.
     """
 
+    takes_back = True
+
     def __init__(self, pool: "asyncpg.Pool[Any]", consumer: str) -> None:
         self._pool = pool
         self._consumer = consumer

@@ -1,4 +1,4 @@
-"""The feed in memory, for tests of your own subscriber. It behaves as the one on Kafka does, faults included."""
+"""The feed and a group in memory, for tests of your own subscriber. They behave as those on Kafka do, faults included."""
 
 import asyncio
 import json
@@ -9,6 +9,7 @@ from typing import Any
 
 from chancery_sdk.events import Record
 from chancery_sdk.feed import Feed, FeedUnavailableError, OffsetLostError
+from chancery_sdk.sharing import Hands, Sharing
 
 SOURCE = "urn:chancery:log:00000000-0000-4000-8000-000000000000"
 
@@ -108,3 +109,36 @@ class MemoryFeed(Feed):
     def _require_up(self) -> None:
         if self.is_down:
             raise FeedUnavailableError("the feed is down")
+
+
+class MemoryGroup(Sharing):
+    """Shares the partitions among the subscribers of one process that are given this same group."""
+
+    def __init__(self, partitions: int = 1) -> None:
+        self._partitions = range(partitions)
+        self._held: dict[Hands, set[int]] = {}
+        self._sharing = asyncio.Lock()
+
+    async def take_part(self, hands: Hands) -> None:
+        self._held[hands] = set()
+        try:
+            await self._share()
+            await asyncio.Event().wait()
+        finally:
+            held = self._held.pop(hands)
+            await hands.leave(held)
+            await self._share()
+
+    async def _share(self) -> None:
+        """Everybody leaves before anybody takes. Who comes or goes meanwhile has it done again."""
+        async with self._sharing:
+            for hands in list(self._held):
+                if hands in self._held:
+                    await hands.leave(self._held[hands])
+                    if hands in self._held:
+                        self._held[hands] = set()
+            members = list(self._held)
+            for number, hands in enumerate(members):
+                if hands in self._held:
+                    self._held[hands] = set(self._partitions[number :: len(members)])
+                    await hands.take(self._held[hands])
