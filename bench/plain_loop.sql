@@ -4,9 +4,10 @@ insert into chancery.sessions_v1 (
     expires_at, ip, user_agent
 )
 select session_id, account_id, client_id, scope, '{pwd}', acr, 1, started_at, started_at, idle_expires_at,
-       expires_at, '203.0.113.7', 'Mozilla/5.0'
-from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[], $8::timestamptz[])
-    as r (session_id, account_id, client_id, scope, acr, started_at, idle_expires_at, expires_at)
+       expires_at, ip, user_agent
+from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[],
+            $8::timestamptz[], $9::text[], $10::text[])
+    as r (session_id, account_id, client_id, scope, acr, started_at, idle_expires_at, expires_at, ip, user_agent)
 on conflict do nothing;
 
 -- name: refreshed
@@ -23,9 +24,12 @@ from unnest($1::text[], $2::timestamptz[], $3::text[]) as r (session_id, at, cau
 where s.session_id = r.session_id;
 
 -- name: registered
-insert into chancery.accounts_v1 (account_id, status, email, email_canonical, email_verified, created_at)
-select account_id, 'pending', account_id || '@example.com', account_id || '@example.com', false, registered_at
-from unnest($1::text[], $2::timestamptz[]) as r (account_id, registered_at)
+insert into chancery.accounts_v1 (
+    account_id, status, email, email_canonical, email_verified, display_name, created_at
+)
+select account_id, 'pending', email, email_canonical, false, display_name, registered_at
+from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
+    as r (account_id, email, email_canonical, display_name, registered_at)
 on conflict do nothing;
 
 -- name: verified

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import uvloop
@@ -42,6 +42,7 @@ from projectors.runner import Runner, Sink
 from projectors.tables import Tables
 from projectors.valkey_v1 import ValkeyV1
 from projectors.versions import first_versions
+from readmodels.dump import Digest, digests
 from readmodels.positions import PositionWatch
 from readmodels.tables import create_tables
 from runtime.clock import utc_now
@@ -61,6 +62,7 @@ TOPICS = Topics(
     replication_factor=1,
 )
 KEY = bytes(32)
+SAME = ("accounts", "sessions", "audit")
 SESSIONS = 3
 PATIENCE_SECONDS = 300.0
 OUTSTANDING = 64
@@ -80,6 +82,8 @@ class Bench:
     keys: KafkaKeyStore
     ends: Mapping[int, int]
     events: int
+    rows: list[tuple[Digest, ...]] = field(default_factory=list)
+    """Of every run into PostgreSQL: all of them must have made the same."""
 
     @contextlib.asynccontextmanager
     async def empty_database(self) -> AsyncIterator[Postgres]:
@@ -94,7 +98,9 @@ class Bench:
     async def into_tables(self) -> Speed:
         async with self.empty_database() as postgres:
             metrics = Metrics(CollectorRegistry())
-            return await self.build(Tables(postgres, first_versions(), metrics), metrics)
+            speed = await self.build(Tables(postgres, first_versions(), metrics), metrics)
+            self.rows.append(await digests(postgres, SAME))
+            return speed
 
     async def into_valkey(self) -> Speed:
         valkey, metrics = Valkey.open(self.stack.redis_url, timeout_seconds=2), Metrics(CollectorRegistry())
@@ -125,8 +131,16 @@ class Bench:
             await postgres.execute(f"create table chancery.{month} partition of chancery.audit_v1 default")
             began, cpu = time.perf_counter(), time.process_time()
             async with asyncio.timeout(PATIENCE_SECONDS):
-                await plain_loop.project(self.stack.kafka, TOPICS.events, self.stack.postgres_dsn, self.ends)
-            return self._speed(began, cpu)
+                await plain_loop.project(
+                    self.stack.kafka,
+                    TOPICS.events,
+                    new_keyring(self.keys),
+                    self.stack.postgres_dsn,
+                    self.ends,
+                )
+            speed = self._speed(began, cpu)
+            self.rows.append(await digests(postgres, SAME))
+            return speed
 
     def _speed(self, began: float, cpu: float) -> Speed:
         return Speed(
@@ -259,6 +273,7 @@ async def measure(stack: StackInfo, people: int, rounds: int, seconds: float) ->
     finally:
         await keys.stop()
         await log.stop()
+    assert len(set(bench.rows)) == 1, f"not the same rows: {bench.rows}"
     ratios = [one.per_second / other.per_second for one, other in zip(ours, plain, strict=True)]
     return {
         "events": events,

@@ -1,7 +1,6 @@
 """Between facts and what a commit stores: sealing on the way in, unsealing on the way out."""
 
-import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -65,13 +64,22 @@ async def open_commits(
 ) -> Sequence[tuple[RecordedFact, ...]]:
     """As `open_commit`, for many at once."""
     wanted = [
-        [(number, event) for number, event in enumerate(counted.commit.events) if is_wanted(event)]
+        [
+            (number, event, key_id_of(event.sealed) if event.sealed else None)
+            for number, event in enumerate(counted.commit.events)
+            if is_wanted(event)
+        ]
         for counted in commits
     ]
-    key_ids = {key_id_of(event.sealed) for events in wanted for _, event in events if event.sealed}
+    key_ids = {key_id for events in wanted for *_, key_id in events if key_id is not None}
     keys = await keyring.find_all(key_ids) if key_ids else {}
     return [
-        tuple([_open_event(keys, counted, number, event) for number, event in events])
+        tuple(
+            [
+                _open_event(None if key_id is None else keys[key_id], counted, number, event)
+                for number, event, key_id in events
+            ]
+        )
         for counted, events in zip(commits, wanted, strict=True)
     ]
 
@@ -95,14 +103,11 @@ def _seal_event(keyring: Keyring, stream: str, version: int, event: Event, at: d
     )
 
 
-def _open_event(
-    keys: Mapping[uuid.UUID, DataKey | None], counted: Counted, number: int, event: SealedEvent
-) -> RecordedFact:
+def _open_event(key: DataKey | None, counted: Counted, number: int, event: SealedEvent) -> RecordedFact:
+    """Without a key what is sealed reads as erased."""
     personal = None
-    if event.sealed:
-        key = keys[key_id_of(event.sealed)]
-        if key is not None:
-            personal = unseal(key, event.sealed, place_of(event.stream, event.version, event.type))
+    if key is not None:
+        personal = unseal(key, event.sealed, place_of(event.stream, event.version, event.type))
     return _read_event(counted, number, event, personal)
 
 

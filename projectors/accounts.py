@@ -1,7 +1,8 @@
 """Builds `accounts`: who is registered, under which address and name, whether it is open, and who signs in."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from events.account import (
     AccountClosed,
@@ -21,7 +22,7 @@ from events.email_change import EmailChanged, EmailChangeUndone
 from eventstore.facts import RecordedFact
 from projectors.projector import Versioned, as_columns, fold_rows, storable
 from readmodels.accounts import Account, account_rows
-from runtime.email_address import canonical_email
+from runtime.email_address import canonical_of_known
 from runtime.postgres import Connection
 from runtime.statements import load_statements, of_table
 
@@ -118,4 +119,4 @@ def _registered(event: AccountRegistered) -> Account:
 
 def _canonical(email: str | None) -> str | None:
     """None once the address is erased."""
-    return None if email is None else canonical_email(email)
+    return None if email is None else canonical_of_known(email)

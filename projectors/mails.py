@@ -136,14 +136,7 @@ def _letter(fact: RecordedFact, account_id: str, codes: MailedCodes) -> _Letter 
                 until=fact.at + NOTICE_LIFETIME,
             )
         case OwnerNoticeRequested() as event:
-            return _Letter(
-                kind="suspicion",
-                about=("owner-notice", event.notice_id),
-                recipient=event.email,
-                at=event.requested_at,
-                until=fact.at + SUSPICION_LIFETIME,
-                reason=event.reason,
-            )
+            return _suspicion(fact, event)
         case _:
             return None
 
@@ -158,6 +151,17 @@ def _verification(
         at=event.registered_at,
         until=event.code_expires_at,
         code=codes.verification(event.challenge_id),
+    )
+
+
+def _suspicion(fact: RecordedFact, event: OwnerNoticeRequested) -> _Letter:
+    return _Letter(
+        kind="suspicion",
+        about=("owner-notice", event.notice_id),
+        recipient=event.email,
+        at=event.requested_at,
+        until=fact.at + SUSPICION_LIFETIME,
+        reason=event.reason,
     )
 
 

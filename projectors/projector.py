@@ -5,7 +5,6 @@ the facts were cut into batches. It is never asked to apply a fact twice; its ch
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import fields
 from typing import Any, ClassVar, Protocol, TypeVar
 
 import msgspec
@@ -62,16 +61,16 @@ def as_json(rows: Sequence[Any]) -> str:
     return msgspec.json.encode(rows).decode()
 
 
-def as_columns(row_type: type[Any], rows: Sequence[Any]) -> list[list[Any]]:
-    """Rows as one list for each field of their dataclass, in its order, for `unnest`; tuples as words of one text.
+def as_columns(row_type: type[msgspec.Struct], rows: Sequence[Any]) -> list[list[Any]]:
+    """Rows, at least one, as one list for each field of their struct, in its order, for `unnest`; tuples as words of one text.
 
     PostgreSQL cannot unnest lists of lists by rows.
     """
-    return [[_cell(getattr(row, field.name)) for row in rows] for field in fields(row_type)]
-
-
-def _cell(value: Any) -> Any:
-    return " ".join(value) if isinstance(value, tuple) else value
+    columns = [[getattr(row, name) for row in rows] for name in row_type.__struct_fields__]
+    return [
+        [" ".join(value) for value in column] if isinstance(column[0], tuple) else column
+        for column in columns
+    ]
 
 
 def storable(text: str | None) -> str | None:

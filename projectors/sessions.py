@@ -1,7 +1,8 @@
 """Builds `sessions`. Law: an ended session never lives again, in whatever order its facts are batched."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from events.account import SessionRefreshed, SessionRevoked, SessionStarted
 from eventstore.facts import RecordedFact

@@ -1,9 +1,10 @@
 """Accounts as their owners and administrators see them. Only active ones can sign in: pending ones wait for a code."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
+
+import msgspec
 
 from runtime.postgres import Connection, Postgres
 from runtime.statements import load_statements, of_table
@@ -12,8 +13,7 @@ SQL = load_statements(__file__)
 _SERVED = of_table(SQL, "accounts")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
+class Account(msgspec.Struct, frozen=True, kw_only=True):
     """`email` is the address as its owner wrote it, `email_canonical` as it is compared; None once erased.
 
     `locked_until` may lie in the past: a lock-out that ran out leaves no fact.

@@ -70,7 +70,6 @@ async def advance_checkpoints(
     """Move locked checkpoints on, and tell whoever waits once the transaction has ended well."""
     place = (reached.seq, reached.hash, reached.next_offset)
     await tx.execute(SQL["advance"], list(projectors), partition, *place)
-    await tx.execute(SQL["notify"], list(projectors), partition, reached.seq)
 
 
 async def lock_checkpoints_everywhere(tx: Connection, projectors: Sequence[str]) -> dict[str, dict[int, int]]:

@@ -30,9 +30,17 @@ order by projector
 for update;
 
 -- name: advance
-update chancery.checkpoints
-set seq = $3, hash = $4, next_offset = $5
-where projector = any($1::text[]) and partition = $2;
+-- Readers know a read model, and not which of its versions serves.
+with advanced as (
+    update chancery.checkpoints
+    set seq = $3, hash = $4, next_offset = $5
+    where projector = any($1::text[]) and partition = $2
+    returning projector
+)
+select pg_notify('chancery_checkpoint', format('%s:%s:%s', $2::int, $3::bigint, string_agg(read_model, ',')))
+from advanced join chancery.read_models using (projector)
+where role = 'serving'
+having count(*) > 0;
 
 -- name: lock_everywhere
 select projector, partition, seq
@@ -40,13 +48,6 @@ from chancery.checkpoints
 where projector = any($1::text[])
 order by partition, projector
 for update;
-
--- name: notify
--- Readers know a read model, and not which of its versions serves.
-select pg_notify('chancery_checkpoint', format('%s:%s:%s', $2::int, $3::bigint, string_agg(read_model, ',')))
-from chancery.read_models
-where projector = any($1::text[]) and role = 'serving'
-having count(*) > 0;
 
 -- name: now
 select clock_timestamp() as now;

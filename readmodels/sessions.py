@@ -1,8 +1,9 @@
 """Sessions: how they began, when they were last seen, and how they ended. Ended ones stay."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
+
+import msgspec
 
 from runtime.postgres import Connection, Postgres, Row
 from runtime.statements import load_statements, of_table
@@ -11,8 +12,7 @@ SQL = load_statements(__file__)
 _SERVED = of_table(SQL, "sessions")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
+class Session(msgspec.Struct, frozen=True, kw_only=True):
     """`generation` is that of the current refresh token. `ended_at` is None while nobody ended it."""
 
     session_id: str

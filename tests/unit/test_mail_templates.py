@@ -6,6 +6,7 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from jinja2 import UndefinedError
@@ -13,6 +14,7 @@ from jinja2 import UndefinedError
 from events.account import AccountRegistered, PasswordResetRequested, SignUpRepeated, VerificationRequested
 from events.email_change import EmailChanged, EmailChangeRequested
 from events.fact import Event
+from events.risk import OwnerNoticeRequested, RiskReason
 from events.streams import account_stream
 from localstack.inbox import find_code
 from projectors import mail_text
@@ -60,7 +62,11 @@ FACTS: dict[MailKind, Event] = {
         email="new.evil.example/win@example.com",
         previous_email=NASTY_EMAIL,
     ),
+    "suspicion": OwnerNoticeRequested(
+        notice_id="n", reason="sign-in-failures", requested_at=NOON, email=NASTY_EMAIL
+    ),
 }
+WITHOUT_CODE: set[MailKind] = {"sign-up-repeated", "suspicion"}
 LOADING_TAGS = {
     "img",
     "link",
@@ -125,7 +131,7 @@ def test_both_parts_of_a_mail_say_the_same_with_the_same_code_and_end(kind: Mail
     page = Page(wording.html)
     assert page.words == wording.text.split()
     assert find_code(" ".join(page.words)) == find_code(wording.text)
-    assert (find_code(wording.text) is None) == (kind == "sign-up-repeated")
+    assert (find_code(wording.text) is None) == (kind in WITHOUT_CODE)
 
 
 @pytest.mark.parametrize("kind", MAIL_KINDS)
@@ -152,7 +158,7 @@ def test_a_mail_loads_nothing_links_nowhere_and_carries_nothing_that_anybody_typ
 
 @pytest.mark.parametrize("kind", MAIL_KINDS)
 def test_values_are_escaped_in_html_and_can_begin_no_header(kind: MailKind) -> None:
-    wording = render_mail(kind, at=NASTY, until=NASTY, code=NASTY)
+    wording = render_mail(kind, at=NASTY, until=NASTY, code=NASTY, reason="sign-in-failures")
     page = Page(wording.html)
     assert page.tags == Page(planned(kind).wording.html).tags
     assert "&lt;a href=" in wording.html
@@ -170,6 +176,16 @@ def test_a_subject_is_one_line_whatever_its_values() -> None:
 def test_a_value_that_nobody_gave_is_an_error(kind: MailKind) -> None:
     with pytest.raises(UndefinedError):
         render_mail(kind)
+
+
+def test_a_suspicion_has_words_of_its_own_for_each_reason() -> None:
+    reasons = get_args(RiskReason)
+    texts = {
+        render_mail("suspicion", at="noon", reason=reason).text.split(" at noon")[0] for reason in reasons
+    }
+    assert len(texts) == len(reasons) > 1
+    with pytest.raises(UndefinedError):
+        render_mail("suspicion", at="noon", reason="no such reason")
 
 
 def test_codes_are_not_printed() -> None:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from prometheus_client import CollectorRegistry
 
 from events.account import (
@@ -81,12 +82,12 @@ PENDING = Account(
 
 def test_a_registration_waits_until_its_address_is_proven() -> None:
     assert account(REGISTERED) == PENDING
-    proven = replace(PENDING, status="active", email_verified=True)
+    proven = structs.replace(PENDING, status="active", email_verified=True)
     assert account(REGISTERED, EmailVerified(challenge_id="c")) == proven
 
 
 def test_the_open_policy_lets_in_at_once_unproven() -> None:
-    let_in = replace(PENDING, status="active")
+    let_in = structs.replace(PENDING, status="active")
     assert account(replace(REGISTERED, policy="open")) == let_in
 
 
@@ -123,24 +124,24 @@ def test_an_account_tells_its_last_sign_in_and_password_change() -> None:
 
 def test_a_shut_account_tells_since_when_and_an_enabled_one_no_more() -> None:
     disabled = account(*ACTIVE, AccountDisabled(disabled_at=LATER))
-    assert disabled == replace(let_in(), status="disabled", disabled_at=LATER)
+    assert disabled == structs.replace(let_in(), status="disabled", disabled_at=LATER)
     assert account(*ACTIVE, AccountDisabled(disabled_at=LATER), AccountEnabled(enabled_at=LATER)) == let_in()
     closed = account(*ACTIVE, AccountClosed(closed_at=NOON, erase_after=LATER))
-    assert closed == replace(let_in(), status="closed", closed_at=NOON, erase_after=LATER)
+    assert closed == structs.replace(let_in(), status="closed", closed_at=NOON, erase_after=LATER)
 
 
 def test_a_new_address_is_found_in_the_form_in_which_addresses_are_compared() -> None:
     changed = EmailChanged(change_id="c", identifier="i", undo_until=LATER, email="EVE@Example.com")
     row = account(*ACTIVE, changed)
-    assert row == replace(
+    assert row == structs.replace(
         let_in(), email="EVE@Example.com", email_canonical="eve@example.com", email_verified=True
     )
     erased = account(*ACTIVE, replace(changed, email=None))
-    assert erased == replace(let_in(), email=None, email_canonical=None, email_verified=True)
+    assert erased == structs.replace(let_in(), email=None, email_canonical=None, email_verified=True)
 
 
 def let_in() -> Account:
-    return replace(PENDING, status="active")
+    return structs.replace(PENDING, status="active")
 
 
 def test_an_ended_session_never_lives_again() -> None:
