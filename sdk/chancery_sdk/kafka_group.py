@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 
 from chancery_sdk.checkpoints import OutrunError
 from chancery_sdk.commits import Commits, Committed, read_offset, write_offset
-from chancery_sdk.kafka import ANSWER_SECONDS, FAILURES, TOPIC, stop_consumer
+from chancery_sdk.kafka import ANSWER_SECONDS, FAILURES, TOPIC, partition_numbers, stop_consumer
 from chancery_sdk.sharing import Hands, Sharing
 
 SESSION_SECONDS = 6.0
@@ -24,6 +24,8 @@ _REBALANCE_SECONDS = 15.0
 _POLL_SECONDS = 1.0
 _MOST_POLL_SECONDS = 30.0
 """A member whose event loop does not come round for so long is none any more."""
+_METADATA_SECONDS = 5.0
+"""A topic that a broker did not know of yet, or one with more partitions, is shared out by then."""
 _PAUSE_SECONDS = 1.0
 _log = logging.getLogger("chancery_sdk")
 
@@ -55,6 +57,7 @@ class KafkaGroup(Sharing, Commits):
         listener = _Listener(consumer, hands)
         try:
             async with asyncio.timeout(2 * ANSWER_SECONDS):
+                await partition_numbers(self._bootstrap, self._topic, self._client)
                 await consumer.start()
             self._consumer = consumer
             consumer.subscribe([self._topic], listener=listener)
@@ -86,6 +89,7 @@ class KafkaGroup(Sharing, Commits):
             heartbeat_interval_ms=int(_HEARTBEAT_SECONDS * 1000),
             rebalance_timeout_ms=int(_REBALANCE_SECONDS * 1000),
             max_poll_interval_ms=int(_MOST_POLL_SECONDS * 1000),
+            metadata_max_age_ms=int(_METADATA_SECONDS * 1000),
             **self._client,
         )
 

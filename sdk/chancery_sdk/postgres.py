@@ -65,14 +65,16 @@ where consumer = $1 and partition = $2 and seq = $3 and number = $4"""
 class PostgresCheckpoints(Checkpoints[Transaction]):
     """`consumer` names one subscriber: processes with the same name share its partitions and its place.
 
-    The pool needs a connection for each partition that is followed, and two more.
+    The pool needs a connection for each partition that is followed, and two more. A transaction in which nothing is
+    asked for `idle_seconds` is ended by the server: a process that sleeps in the middle of one keeps nobody waiting.
     """
 
     takes_back = True
 
-    def __init__(self, pool: "asyncpg.Pool[Any]", consumer: str) -> None:
+    def __init__(self, pool: "asyncpg.Pool[Any]", consumer: str, *, idle_seconds: float = 30.0) -> None:
         self._pool = pool
         self._consumer = consumer
+        self._bound = f"set local idle_in_transaction_session_timeout = {int(idle_seconds * 1000)}"
 
     def require_room(self, partitions: int) -> None:
         wanted, size = partitions + _SPARE_CONNECTIONS, self._pool.get_max_size()
@@ -103,6 +105,7 @@ class PostgresCheckpoints(Checkpoints[Transaction]):
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
         async with self._connection() as connection, connection.transaction():
+            await connection.execute(self._bound)
             yield connection
 
     async def load(self, partition: int) -> Checkpoint | None:

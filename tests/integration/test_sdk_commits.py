@@ -16,8 +16,9 @@ from chancery_sdk.kafka import open_feed
 from chancery_sdk.kafka_group import SESSION_SECONDS, KafkaGroup
 from chancery_sdk.sharing import Sharing
 from chancery_sdk.subscriber import GapError, Retry, Subscriber
-from chancery_sdk.testing import MemoryFeed
+from chancery_sdk.testing import MemoryFeed, MemoryGroup
 from localstack.stack import StackInfo
+from tests.conformance.sharing_suite import Board, Member
 from tests.support.broker import Broker, nobody_there
 from tests.support.link import Link, Weather, link_to
 from tests.support.tasks import eventually
@@ -219,6 +220,42 @@ async def test_a_member_finishes_its_event_before_another_one_gets_the_partition
             await service.tell("d", "e")
             await service.until_heard("a", "b", "c", "d", "e")
     assert service.heard == ["a", "b", "c", "d", "e"]
+
+
+async def test_a_partition_that_comes_back_waits_for_what_is_still_done_there(service: Service) -> None:
+    """A handler that does not let itself be cancelled goes on, and its process does nothing of that partition beside it."""
+    group, busy = MemoryGroup(1), 0
+
+    async def be_stubborn(_: Event, __: Handled) -> None:
+        nonlocal busy
+        busy += 1
+        service.is_waiting.set()
+        while not service.may_go_on.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await service.may_go_on.wait()
+        service.heard.append(f"with {busy} at work")
+        busy -= 1
+
+    await service.tell("a")
+    async with service.commits() as commits, open_feed(service.bootstrap, topic=service.topic) as feed:
+        stubborn = Subscriber(feed, KafkaCheckpoints(commits), partitions=group)
+        stubborn.on(VERIFIED)(be_stubborn)
+        tasks = [running := asyncio.create_task(stubborn.run())]
+        try:
+            await asyncio.wait_for(service.is_waiting.wait(), PATIENCE_SECONDS)
+            tasks.append(asyncio.create_task(group.take_part(Member(Board()))))  # all are shared out anew
+            await asyncio.sleep(9)  # and everybody was waited for
+            service.may_go_on.set()
+            await service.until_heard("with 1 at work")
+            await eventually(lambda: has_committed(service, 1), within_seconds=PATIENCE_SECONDS)
+            stubborn.stop()
+            await asyncio.wait_for(running, PATIENCE_SECONDS)
+        finally:
+            service.may_go_on.set()
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks, timeout=PATIENCE_SECONDS)
+    assert service.heard == ["with 1 at work"]
 
 
 @pytest.mark.parametrize("weather", ["hang", "reset", "corrupt"])

@@ -20,10 +20,12 @@ from chancery_sdk.kafka_group import SESSION_SECONDS, KafkaGroup
 from chancery_sdk.postgres import PostgresCheckpoints
 from chancery_sdk.sharing import Sharing
 from chancery_sdk.testing import MemoryFeed
+from eventstore.provision import create_topics
 from localstack.child import ends_with_parent
 from localstack.stack import StackInfo
-from tests.conformance.sharing_suite import PARTITIONS, SharingSuite
-from tests.support.broker import Broker
+from runtime.kafka_admin import open_admin
+from tests.conformance.sharing_suite import PARTITIONS, Board, Member, SharingSuite, taking_part, until
+from tests.support.broker import Broker, topic_names
 from tests.support.group_member import VERIFIED
 from tests.support.tasks import eventually
 
@@ -41,6 +43,17 @@ class TestKafkaGroup(SharingSuite):
         broker = Broker(projector_stack.home, projector_stack.kafka)
         topic, name = (await broker.new_topics(PARTITIONS)).public, uuid.uuid4().hex
         return lambda: KafkaGroup(broker.bootstrap, name, topic=topic)
+
+
+async def test_a_topic_that_is_made_later_is_shared_out_then(projector_stack: StackInfo) -> None:
+    topics, board = topic_names(PARTITIONS), Board()
+    member = Member(board)
+    group = KafkaGroup(projector_stack.kafka, uuid.uuid4().hex, topic=topics.public)
+    async with taking_part(group, member):
+        await asyncio.sleep(2)  # it looks for the topic
+        async with open_admin(projector_stack.kafka) as admin:
+            await create_topics(admin, topics)
+        await until(lambda: board.held_by(member) == set(range(PARTITIONS)))
 
 
 @dataclass(slots=True, kw_only=True)

@@ -5,6 +5,9 @@ import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator
 
+import pytest
+
+from chancery_sdk.checkpoints import Checkpoint, StoreUnavailableError
 from chancery_sdk.events import Event
 from chancery_sdk.postgres import PostgresCheckpoints, Transaction
 from chancery_sdk.subscriber import GapError, Subscriber
@@ -82,36 +85,20 @@ async def test_a_partition_that_goes_elsewhere_is_given_up_also_in_the_middle_of
         await asyncio.wait_for(running, 20)
 
 
-async def test_a_partition_that_comes_back_waits_for_what_is_still_done_there(desk: Desk) -> None:
-    """A handler that does not let itself be cancelled goes on beside nobody."""
-    group, is_busy, may_end, at_once = MemoryGroup(2), asyncio.Event(), asyncio.Event(), Counter[str]()
-    stubborn = Subscriber(desk.feed, PostgresCheckpoints(desk.pool, "desk"), partitions=group, retry=QUICK)
-
-    @stubborn.on(VERIFIED)
-    async def work(event: Event, tx: Transaction) -> None:
-        at_once["now"] += 1
-        at_once["most"] = max(at_once["most"], at_once["now"])
-        is_busy.set()
-        while not may_end.is_set():
-            try:
-                await may_end.wait()
-            except asyncio.CancelledError:
-                continue
-        at_once["now"] -= 1
-        await desk.note(event, tx)
-
-    tell(desk, "a", partition=1)
-    async with running_at_most(stubborn) as running:
-        await asyncio.wait_for(is_busy.wait(), 10)
-        idle = Subscriber(desk.feed, PostgresCheckpoints(desk.pool, "other"), partitions=group, retry=QUICK)
-        async with at_work(idle):
-            await asyncio.sleep(0.1)  # the partition went there
-        await asyncio.sleep(0.3)  # it came back
-        may_end.set()
-        await desk.until_noted("a")
-        assert at_once["most"] == 1
-        stubborn.stop()
-        await asyncio.wait_for(running, 20)
+async def test_a_process_that_sleeps_in_a_transaction_keeps_nobody_waiting_and_commits_nothing(
+    desk: Desk,
+) -> None:
+    asleep, awake = (PostgresCheckpoints(desk.pool, "desk", idle_seconds=seconds) for seconds in (0.5, 30))
+    before, after = Checkpoint(), Checkpoint(next_offset=5)
+    async with awake.transaction() as tx:
+        await awake.advance(tx, 0, None, before)
+    sleeping = asleep.transaction()
+    await asleep.advance(await sleeping.__aenter__(), 0, before, Checkpoint(next_offset=3))
+    async with asyncio.timeout(10), awake.transaction() as tx:
+        await awake.advance(tx, 0, before, after)
+    with pytest.raises(StoreUnavailableError):
+        await sleeping.__aexit__(None, None, None)
+    assert await awake.load(0) == after
 
 
 async def test_a_gap_ends_a_member_as_it_ends_any_subscriber(desk: Desk) -> None:

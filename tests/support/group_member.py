@@ -18,6 +18,7 @@ from chancery_sdk.postgres import PostgresCheckpoints, Transaction
 from chancery_sdk.subscriber import Subscriber
 
 VERIFIED = "chancery.account.verified.v1"
+IDLE_SECONDS = 5.0
 NOTE = "insert into notes (event_id, member) values ($1, $2)"
 
 
@@ -29,7 +30,8 @@ async def main(bootstrap: str, topic: str, group_name: str, dsn: str, name: str,
     ):
         subscriber: Subscriber[Any]
         if store == "postgres":
-            subscriber = Subscriber(feed, PostgresCheckpoints(pool, group_name), partitions=group)
+            checkpoints = PostgresCheckpoints(pool, group_name, idle_seconds=IDLE_SECONDS)
+            subscriber = Subscriber(feed, checkpoints, partitions=group)
 
             @subscriber.on(VERIFIED)
             async def note_in_transaction(event: Event, tx: Transaction) -> None:
