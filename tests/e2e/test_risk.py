@@ -25,7 +25,7 @@ from tests.support.risk import A_DAY, conclusions, risk_process
 from tests.support.tasks import eventually
 
 NOTICE, FLAG, STEP_UP = "owner_notice.requested", "session.flagged", "session.step_up_required"
-TOLD_SECONDS = 45.0
+TOLD_SECONDS = 90.0
 """A worker that was killed is missed after some seconds, and a new one begins after that."""
 QUIET_SECONDS = 3.0
 FAILURES = {**A_DAY, "CHANCERY_RISK_FAILURES": "6"}

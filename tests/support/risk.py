@@ -21,13 +21,17 @@ STOP_SECONDS = 20.0
 
 @dataclass(slots=True, kw_only=True)
 class RiskProcess:
-    """One worker of one group, which may be killed and started again as often as a test likes."""
+    """One worker of one group, which may be killed and started again as often as a test likes.
+
+    One that ends by itself is started again, as every supervisor does: it ends where Faust passed an event over.
+    """
 
     chancery: Chancery
     more: Mapping[str, str] = field(default_factory=dict)
     group: str = field(default_factory=lambda: f"chancery.risk-{uuid.uuid4().hex[:8]}")
     port: str = field(default_factory=lambda: free_port_variables()["CHANCERY_RISK_PORT"])
     process: asyncio.subprocess.Process | None = None
+    is_wanted: bool = False
 
     @property
     def url(self) -> str:
@@ -41,19 +45,29 @@ class RiskProcess:
             env={**environ, **self.chancery.settings, **own, **self.more, **more},
             stderr=log,
         )
+        self.is_wanted = True
         log.close()
 
     async def until_ready(self) -> None:
         await until_ready(self.chancery.http, self.url)
 
+    async def keep_alive(self) -> None:
+        """Until cancelled."""
+        while True:
+            if self.is_wanted and self.process is not None and self.process.returncode is not None:
+                await self.start()
+            await asyncio.sleep(0.2)
+
     async def kill(self) -> None:
         assert self.process is not None
+        self.is_wanted = False
         self.process.kill()
         await self.process.wait()
 
     async def stop(self) -> int:
         """The exit code after SIGTERM."""
         assert self.process is not None
+        self.is_wanted = False
         self.process.terminate()
         return await asyncio.wait_for(self.process.wait(), STOP_SECONDS)
 
@@ -63,10 +77,13 @@ async def risk_process(chancery: Chancery, more: Mapping[str, str]) -> AsyncIter
     """Ready, with settings of its own; gone afterwards."""
     opened = RiskProcess(chancery=chancery, more=more)
     await opened.start()
+    keeping = asyncio.create_task(opened.keep_alive())
     try:
         await opened.until_ready()
         yield opened
     finally:
+        keeping.cancel()
+        await asyncio.wait([keeping])
         if opened.process is not None and opened.process.returncode is None:
             await opened.kill()
 
