@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 PAUSE_LOOKS = 100
 PAUSE_LOOK_SECONDS = 0.1
+QUIET_LOOKS = 8
+"""Longer than a process takes to see a pause, which may have looked just before."""
 ConsumerName = Annotated[str, typer.Argument(help="`tables` (all of PostgreSQL), `mailer` or `relay`.")]
 
 app = typer.Typer(help="The read models that are built from the log.", no_args_is_help=True)
@@ -105,13 +107,16 @@ def _known(consumer: str) -> "Consumer":
 
 async def _pause(consumer: "Consumer") -> int:
     """How many partitions are still worked on, after a wait."""
+    from projectors.turns import lock_of
     from readmodels.pauses import partitions_in_work, pause
 
     async with opened_postgres() as postgres:
         await pause(postgres, consumer)
+        quiet_looks = 0
         for _ in range(PAUSE_LOOKS):
-            left = await partitions_in_work(postgres, consumer)
-            if left == 0:
+            left = await partitions_in_work(postgres, lock_of(consumer))
+            quiet_looks = quiet_looks + 1 if left == 0 else 0
+            if quiet_looks == QUIET_LOOKS:
                 break
             await asyncio.sleep(PAUSE_LOOK_SECONDS)
         return left

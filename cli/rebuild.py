@@ -89,12 +89,11 @@ def _number(text: str) -> int:
 
 async def _rebuild(name: str, number: int, rate: float, *, accept_changes: bool) -> Outcome:
     from projectors import rebuild as steps
-    from readmodels.versions import RebuildError, one_at_a_time
+    from readmodels.versions import one_at_a_time
 
     async with opened_log() as opened, one_at_a_time(opened.postgres, name) as is_ours:
         postgres = opened.postgres
-        if not is_ours:
-            raise RebuildError(f"somebody else is rebuilding {name}")
+        _require_turn(name, is_ours=is_ours)
         version = await steps.begin(postgres, name, number)
         before = await steps.serving_version(postgres, name)
         if version.role == "building":
@@ -118,9 +117,10 @@ async def _rebuild(name: str, number: int, rate: float, *, accept_changes: bool)
 
 async def _switch(name: str, number: int) -> "tuple[Version | None, Version]":
     from projectors import rebuild as steps
-    from readmodels.versions import RebuildError, all_versions
+    from readmodels.versions import RebuildError, all_versions, one_at_a_time
 
-    async with opened_postgres() as postgres:
+    async with opened_postgres() as postgres, one_at_a_time(postgres, name) as is_ours:
+        _require_turn(name, is_ours=is_ours)
         versions = [one for one in await all_versions(postgres) if one.read_model == name]
         then = next((one for one in versions if one.version == number), None)
         if then is None or then.role == "building":
@@ -133,9 +133,11 @@ async def _switch(name: str, number: int) -> "tuple[Version | None, Version]":
 
 async def _drop(projector: str) -> None:
     from projectors import rebuild as steps
-    from readmodels.versions import RebuildError, all_versions
+    from readmodels.versions import RebuildError, all_versions, one_at_a_time
 
-    async with opened_postgres() as postgres:
+    name = projector.rpartition("_v")[0]
+    async with opened_postgres() as postgres, one_at_a_time(postgres, name) as is_ours:
+        _require_turn(name, is_ours=is_ours)
         versions = await all_versions(postgres)
         version = next((one for one in versions if one.projector == projector), None)
         if version is None:
@@ -144,6 +146,13 @@ async def _drop(projector: str) -> None:
         if version.role == "serving":
             raise RebuildError(f"{projector} serves; switch to another version first")
         await steps.discard(postgres, version)
+
+
+def _require_turn(name: str, *, is_ours: bool) -> None:
+    from readmodels.versions import RebuildError
+
+    if not is_ours:
+        raise RebuildError(f"somebody else is changing the versions of {name} now")
 
 
 def _bar() -> "Bar":

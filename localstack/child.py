@@ -9,6 +9,7 @@ import ctypes
 import os
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -26,6 +27,7 @@ PROBE_PAUSE_SECONDS = 0.05
 RESTART_FIRST_SECONDS = 0.2
 RESTART_MOST_SECONDS = 5.0
 CALM_SECONDS = 30.0
+DISK_PAUSE_SECONDS = 0.5
 MOST_FALSE_STARTS = 5
 
 
@@ -68,6 +70,9 @@ class Child:
         began = time.monotonic()
         delay = RESTART_FIRST_SECONDS
         while self._is_wanted:
+            await self._until_the_disk_keeps()
+            if not self._is_wanted:
+                return
             started = time.monotonic()
             process = self._process = await self._spawn()
             self.report("starting")
@@ -82,6 +87,21 @@ class Child:
                 delay = RESTART_FIRST_SECONDS
             await asyncio.sleep(delay)
             delay = min(delay * 2, RESTART_MOST_SECONDS)
+
+    async def _until_the_disk_keeps(self) -> None:
+        """No store is started on a disk that does not keep what it is told to.
+
+        A broker that is started there takes its unfinished recovery for corruption, empties its metadata log, and
+        then drops every topic that it no longer knows of.
+        """
+        while self._is_wanted and self.part.disk is not None and self.part.disk.is_dir():
+            try:
+                await asyncio.to_thread(_keep_something, self.part.disk)
+            except OSError as error:
+                self.report(f"waits for its disk: {error.strerror}")
+                await asyncio.sleep(DISK_PAUSE_SECONDS)
+            else:
+                return
 
     async def wait_ready(self) -> None:
         """Return once the process answers; raise with its log's end if it does not in time or keeps dying."""
@@ -151,6 +171,13 @@ class Child:
             )
         finally:
             os.close(log)
+
+
+def _keep_something(folder: Path) -> None:
+    with tempfile.NamedTemporaryFile(dir=folder, prefix=".disk-") as file:
+        file.write(b"kept?")
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def ends_with_parent(ending: signal.Signals) -> Callable[[], None]:

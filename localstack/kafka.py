@@ -63,6 +63,7 @@ def _broker(home: Path, ports: Ports, jars: Jars, fetching: asyncio.Lock, node: 
         prepare=prepare,
         settle=classes.make if node == 1 else None,
         folder=folder,
+        disk=folder,
     )
 
 

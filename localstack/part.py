@@ -35,5 +35,7 @@ class Part:
     environment: Mapping[str, str] = field(default_factory=dict)
     folder: Path = CHECKOUT
     """Where it runs: what a program drops into its working directory belongs to the home, not to the checkout."""
+    disk: Path | None = None
+    """Where it keeps what must not be lost: it is not started while nothing can be kept there."""
     owner: Owner | None = None
     stop_signal: signal.Signals = signal.SIGTERM

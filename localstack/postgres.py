@@ -63,6 +63,7 @@ def postgres(home: Path, ports: Ports, password: str) -> Part:
         ),
         answers=partial(postgres_answers, ports.postgres, str(binaries / "pg_isready")),
         prepare=prepare,
+        disk=folder,
         owner=owner,
         stop_signal=signal.SIGINT,
     )

@@ -29,16 +29,16 @@ NOTICE_LIFETIME = timedelta(hours=1)
 SUSPICION_LIFETIME = timedelta(days=2)
 """Worth a late mail, as long as somebody may still be kept out."""
 
-Allowance = Literal["strangers", "owner"]
+Allowance = Literal["strangers", "owner", "unbounded"]
 """Out of which allowance of its mailbox a mail goes. Anybody can cause the mails of the first by typing an address;
-those of the second tell an owner of what happens to the account, and the first must not be able to use them up."""
+those of the second tell an owner of what happens to the account, and the first must not be able to use them up. The way back from a changed address is never held back."""
 _ALLOWANCES: dict[MailKind, Allowance] = {
     "verification": "strangers",
     "verification-again": "strangers",
     "sign-up-repeated": "strangers",
     "email-change": "strangers",
     "password-reset": "owner",
-    "email-changed": "owner",
+    "email-changed": "unbounded",
     "suspicion": "owner",
 }
 

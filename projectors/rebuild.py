@@ -31,13 +31,14 @@ from readmodels.versions import (
     all_versions,
     are_equally_far,
     drop,
+    far_behind,
     is_kept_up_since,
     let_go,
     stand_by,
     switch,
 )
 from runtime.health import Health
-from runtime.postgres import Postgres
+from runtime.postgres import Postgres, PostgresUnavailableError
 
 LOOK_SECONDS = 0.5
 NEAR_THE_END_SECONDS = 3.0
@@ -110,7 +111,7 @@ async def begin(postgres: Postgres, read_model: str, number: int) -> Version:
     if known is not None and known.role == "serving":
         raise RebuildError(f"{known.projector} serves already; rebuild --to v{number + 1}")
     if known is not None and is_ours(known):
-        return known
+        return await _resumed(postgres, known, others)
     if known is not None and known.role == "standby":
         raise RebuildError(
             f"{known.projector} was made from another definition; rebuild --to v{number + 1}, or "
@@ -120,6 +121,15 @@ async def begin(postgres: Postgres, read_model: str, number: int) -> Version:
         await drop(tx, wanted)
         await create_version(tx, wanted)
     return wanted
+
+
+async def _resumed(postgres: Postgres, known: Version, others: Sequence[Version]) -> Version:
+    """One that stood by and was left behind is built on, as if it had never stood by."""
+    if known not in await far_behind(postgres, others):
+        return known
+    async with postgres.transaction() as tx:
+        await let_go(tx, known)
+    return replace(known, role="building")
 
 
 async def build(
@@ -174,6 +184,8 @@ async def hand_over(
     until = time.monotonic() + within_seconds
     while not await is_kept_up_since(postgres, version, since, partitions):
         if time.monotonic() > until:
+            async with postgres.transaction() as tx:
+                await let_go(tx, version)
             raise RebuildError(
                 f"no projectors of this release keep {version.projector} up; "
                 "start `chancery serve projectors` and run the same command again"
@@ -204,7 +216,7 @@ async def switch_to(postgres: Postgres, version: Version) -> Version | None:
     for _ in range(SWITCHES):
         try:
             await switch(postgres, serving, version)
-        except BehindError as error:
+        except (BehindError, PostgresUnavailableError) as error:
             reason = str(error)
             await asyncio.sleep(PAUSE_SECONDS)
         else:

@@ -19,7 +19,7 @@ from projectors.sessions import Sessions
 from projectors.signing_keys import SigningKeys
 from projectors.tables import Tables
 from readmodels.tables import create_tables, definition_of, serve_empty
-from readmodels.versions import Version, all_versions
+from readmodels.versions import Version, all_versions, far_behind
 from runtime.health import Health
 from runtime.logs import get_logger
 from runtime.postgres import Postgres, PostgresRejectedError, PostgresUnavailableError
@@ -82,7 +82,9 @@ class VersionWatch:
         if self._changed == "in-place" and any(why_not(one, versions) for one in versions):
             await self._build_in_place([one for one in versions if why_not(one, versions)], versions)
             versions = await all_versions(self._postgres)
-        self._tables.build([projector_of(one) for one in versions if one.role != "building" and is_ours(one)])
+        left_behind = await far_behind(self._postgres, versions)
+        kept_up = [one for one in versions if one.role != "building" and one not in left_behind]
+        self._tables.build([projector_of(one) for one in kept_up if is_ours(one)])
         self._tell({one.projector: reason for one in versions if (reason := why_not(one, versions))})
 
     async def _build_in_place(self, unshown: Sequence[Version], versions: Sequence[Version]) -> None:
@@ -107,6 +109,8 @@ class VersionWatch:
 
 def why_not(version: Version, versions: Sequence[Version]) -> str | None:
     """Why readers will miss what this version should show, with the command that helps. None if they do not."""
+    if version.read_model not in MAKERS:
+        return None
     name, others = version.read_model, [one for one in versions if one.read_model == version.read_model]
     if version.role == "building" and len(others) == 1:
         return f"is new and not built yet; run `chancery projections rebuild {name} --to v{version.version}`"

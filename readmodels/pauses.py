@@ -26,6 +26,7 @@ async def pauses(postgres: Postgres) -> dict[str, datetime]:
     return {row["consumer"]: row["paused_at"] for row in await postgres.fetch(SQL["all"])}
 
 
-async def partitions_in_work(postgres: Postgres, consumer: Consumer) -> int:
-    row = await postgres.fetch_one(SQL["working"], consumer)
+async def partitions_in_work(postgres: Postgres, lock: str) -> int:
+    """How many partitions are worked on under a lock of that name."""
+    row = await postgres.fetch_one(SQL["working"], lock)
     return 0 if row is None else int(row["partitions"])

@@ -20,4 +20,4 @@ select count(*)::int as partitions
 from pg_catalog.pg_locks
 where locktype = 'advisory' and granted and mode = 'ExclusiveLock'
   and database = (select oid from pg_catalog.pg_database where datname = current_database())
-  and classid = (hashtext('chancery ' || $1)::bigint & 4294967295)::oid;
+  and classid = (hashtext($1)::bigint & 4294967295)::oid;

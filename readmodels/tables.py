@@ -22,7 +22,7 @@ from readmodels import (
     signing_keys,
     versions,
 )
-from readmodels.versions import Role, Version, drop, exchange, register, show, versions_in
+from readmodels.versions import Role, Version, be_brief, drop, exchange, register, show, versions_in
 from runtime.postgres import Connection, Postgres
 from runtime.statements import load_statements, of_table
 
@@ -67,6 +67,11 @@ def definition_of(read_model: str) -> str:
     return hashlib.sha256(parts.encode()).hexdigest()
 
 
+def definitions() -> str:
+    """A short digest of all of them: what two releases have in common or not."""
+    return hashlib.sha256("".join(map(definition_of, READ_MODELS)).encode()).hexdigest()[:12]
+
+
 async def create_tables(postgres: Postgres) -> None:
     """Create what is missing; what exists is left as it is. A new database serves the first version of each."""
     row = await postgres.fetch_one(_SQL["missing"], list(_TABLES))
@@ -96,6 +101,7 @@ async def serve_empty(postgres: Postgres, version: Version) -> None:
     async with postgres.connection() as connection:
         await connection.execute(_SQL["lock"])
         async with connection.transaction() as tx:
+            await be_brief(tx)
             known = await versions_in(tx)
             serving = [one for one in known if (one.read_model, one.role) == (version.read_model, "serving")]
             if version.projector not in {one.projector for one in serving}:

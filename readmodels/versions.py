@@ -5,17 +5,20 @@ Readers ask the view with the read model's name (`chancery.sessions`); it shows 
 role and whoever waits for a position change in one transaction.
 """
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
 from readmodels.checkpoints import lock_checkpoints_everywhere
-from runtime.postgres import Connection, Postgres
+from runtime.postgres import Connection, Postgres, PostgresUnavailableError
 from runtime.statements import load_statements
 
 SQL = load_statements(__file__)
+
+FAR_BEHIND_RECORDS = 10_000
+"""Of all partitions together: some seconds of catching up."""
 
 Role = Literal["building", "standby", "serving"]
 """`building`: only the command that builds it writes it. `standby`: kept up, and may serve. One serves."""
@@ -95,7 +98,8 @@ async def one_at_a_time(postgres: Postgres, read_model: str) -> AsyncIterator[bo
             yield is_ours
         finally:
             if is_ours:
-                await connection.execute(SQL["unlock"], read_model)
+                with suppress(PostgresUnavailableError):  # then the lock has gone with its connection
+                    await connection.execute(SQL["unlock"], read_model)
 
 
 async def show(tx: Connection, version: Version) -> None:
@@ -111,6 +115,7 @@ async def switch(postgres: Postgres, now: Version | None, then: Version) -> None
     BehindError if it is not as far in every partition: no reader ever sees less than before.
     """
     async with postgres.transaction() as tx:
+        await be_brief(tx)
         names = [one.projector for one in (now, then) if one is not None]
         seqs = await lock_checkpoints_everywhere(tx, names)
         if now is not None:
@@ -126,8 +131,27 @@ async def exchange(tx: Connection, now: Version | None, then: Version) -> None:
     await show(tx, then)
 
 
+async def be_brief(tx: Connection) -> None:
+    """Let this transaction fail rather than wait for somebody who reads a view for long."""
+    await tx.execute(SQL["brief"])
+
+
+async def far_behind(postgres: Postgres, versions: Sequence[Version]) -> frozenset[Version]:
+    """The versions that stand by, but so far behind the one that serves that they would hold it up."""
+    rows = await postgres.fetch(SQL["progress"])
+    reached = {row["projector"]: row["next_offset"] for row in rows}
+    serving = {one.read_model: reached.get(one.projector, 0) for one in versions if one.role == "serving"}
+    return frozenset(
+        one
+        for one in versions
+        if one.role == "standby"
+        and serving.get(one.read_model, 0) - reached.get(one.projector, 0) > FAR_BEHIND_RECORDS
+    )
+
+
 async def drop(tx: Connection, version: Version) -> None:
     """All that there is of a version, and its note."""
+    await lock_checkpoints_everywhere(tx, [version.projector])
     for name in ("forget", "forget_checkpoints", "forget_parked"):
         await tx.execute(SQL[name], version.projector)
     await tx.execute(SQL["drop_table"].format(name=version.projector))

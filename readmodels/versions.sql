@@ -50,6 +50,15 @@ select pg_try_advisory_lock(hashtext('chancery rebuild ' || $1)) as is_ours;
 -- name: unlock
 select pg_advisory_unlock(hashtext('chancery rebuild ' || $1));
 
+-- name: brief
+-- Whoever waits for a lock on a view holds up all who read it from then on.
+set local lock_timeout = '300ms';
+
+-- name: progress
+select projector, sum(next_offset)::bigint as next_offset
+from chancery.checkpoints
+group by projector;
+
 -- name: forget
 delete from chancery.read_models where projector = $1;
 

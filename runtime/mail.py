@@ -5,6 +5,7 @@ is told apart from one that can take no mail at all now: to that one belongs a s
 though it must, or cannot prove who it is. It gets nothing, and the mail waits.
 """
 
+import asyncio
 import ssl
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -112,7 +113,7 @@ class SmtpSender:
     async def _hand_over(self, client: aiosmtplib.SMTP, message: EmailMessage, recipient: str) -> None:
         try:
             async with client:
-                await client.send_message(message, sender=parseaddr(self._from)[1], recipients=[recipient])
+                await self._send(client, message, recipient)
         except aiosmtplib.SMTPRecipientsRefused as error:
             raise _verdict(max(one.code for one in error.recipients)) from None
         except (aiosmtplib.SMTPRecipientRefused, aiosmtplib.SMTPDataError) as error:
@@ -121,6 +122,13 @@ class SmtpSender:
             raise MailRefusedError("the server does not take such addresses") from None
         except (aiosmtplib.SMTPException, OSError) as error:
             raise MailUnavailableError(_reason(error)) from None
+
+    async def _send(self, client: aiosmtplib.SMTP, message: EmailMessage, recipient: str) -> None:
+        try:
+            await client.send_message(message, sender=parseaddr(self._from)[1], recipients=[recipient])
+        except asyncio.CancelledError:
+            client.close()  # a server that hangs would keep us waiting for its farewell
+            raise
 
 
 def _reason(error: BaseException) -> str:

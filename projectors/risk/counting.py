@@ -146,7 +146,9 @@ class Counting:
         source, table = (event.message.key or b"").decode(), self._tables["sources"]
         tally = Tally.of(table[source].value())
         if told.session_id:
-            for found in conclusions_of_source(told.account_id, told.session_id, tally, self._limits):
+            for found in conclusions_of_source(
+                told.account_id, told.session_id, told.at, tally, self._limits
+            ):
                 await self._conclude(found)
             return
         after = tally.with_mark(told.account_id, self._limits.accounts_of_source)

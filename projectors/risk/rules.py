@@ -149,14 +149,20 @@ def _burst(signal: Signal, key: str) -> Iterator[Conclusion]:
 
 
 def conclusions_of_source(
-    account_id: str, session_id: str, source: Tally, limits: Limits
+    account_id: str, session_id: str, at: float, source: Tally, limits: Limits
 ) -> tuple[Conclusion, ...]:
-    """What follows from a session that a source starts: nothing, unless it failed for too many accounts."""
+    """What follows from a session that a source starts: nothing, unless it failed for too many accounts.
+
+    The owner is told once in a window, however many sessions there are: a flood would use up what the owner is due.
+    """
     if len(source.marks) < limits.accounts_of_source:
         return ()
     key = f"source {session_id}"
-    flag = _flag(account_id, session_id, "guessing-source", key)
-    return (flag, *_suspect(account_id, session_id, "guessing-source", key))
+    reason: RiskReason = "guessing-source"
+    flag = _flag(account_id, session_id, reason, key)
+    step_up, _ = _suspect(account_id, session_id, reason, key)
+    window = int(at // limits.window.total_seconds())
+    return (flag, step_up, _notice(account_id, reason, f"source of {account_id} {window}"))
 
 
 def _flag(account_id: str, session_id: str, reason: RiskReason, key: str) -> Conclusion:

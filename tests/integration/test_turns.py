@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from projectors.keep_going import Course, keep_going
 from projectors.metrics import Metrics
-from projectors.turns import Sharing, Turns
+from projectors.turns import Sharing, Turns, lock_of
 from readmodels.pauses import partitions_in_work, pause, pauses, resume
 from runtime.health import Health
 from runtime.postgres import Connection, Postgres
@@ -29,18 +29,31 @@ TAKEN_OVER_SECONDS = 5.0
 class Worker:
     """Works on what it is given, and notes what it holds and what it was cut off from."""
 
-    def __init__(self, postgres: Postgres, *, step_seconds: float = 0.01) -> None:
+    def __init__(
+        self,
+        postgres: Postgres,
+        *,
+        step_seconds: float = 0.01,
+        consumer: str = CONSUMER,
+        release: str = "r1",
+        halts_in: Sequence[int] = (),
+    ) -> None:
         metrics = Metrics(CollectorRegistry())
         self.health, self.rest, self.holds = Health(), Rest(), set[int]()
         self.finished, self.cut_off, self._step_seconds = 0, 0, step_seconds
-        self._session = Course(f"{CONSUMER}-session", 0, self.health, metrics)
-        courses = [Course(CONSUMER, n, self.health, metrics) for n in range(PARTITIONS)]
-        self._turns = Turns(Sharing(postgres=postgres, rest=self.rest), self._session, courses, self._work)
+        self._halts_in = halts_in
+        self._session = Course(f"{consumer}-session", 0, self.health, metrics)
+        courses = [Course(consumer, n, self.health, metrics) for n in range(PARTITIONS)]
+        sharing = Sharing(postgres=postgres, rest=self.rest, release=release)
+        self._turns = Turns(sharing, self._session, courses, self._work)
 
     async def run(self) -> None:
         await keep_going(self._session, lambda: asyncio.create_task(self._turns.take()))
 
     async def _work(self, _: Connection, course: Course) -> None:
+        if course.partition in self._halts_in:
+            course.halts("a fact that this release does not know")
+            return
         self.holds.add(course.partition)
         try:
             while not course.is_resting:
@@ -85,18 +98,48 @@ async def test_partitions_are_shared_evenly_whoever_comes_and_goes(postgres: Pos
     assert first.cut_off == 8
 
 
+async def test_what_halted_elsewhere_is_taken_over_by_whoever_can_go_on(postgres: Postgres) -> None:
+    older, newer = Worker(postgres, halts_in=range(PARTITIONS)), Worker(postgres)
+    async with at_work(older):
+
+        async def has_halted() -> bool:
+            return len(older.health.failing()) == PARTITIONS
+
+        await eventually(has_halted)
+        async with at_work(newer):
+            await share([older, newer], [0, 8])
+            await asyncio.sleep(3)  # six looks, at which nothing may change hands again
+            assert (len(newer.holds), newer.cut_off) == (8, 0)
+            assert newer.health.failing() == {}
+
+
+async def test_releases_that_define_tables_otherwise_do_not_stand_in_for_one_another(
+    postgres: Postgres,
+) -> None:
+    workers = [Worker(postgres, consumer="tables", release=release) for release in ("old", "old", "new")]
+    async with at_work(workers[0]), at_work(workers[1]), at_work(workers[2]):
+        await share(workers[:2], [4, 4])
+        await share(workers[2:], [8])
+        await pause(postgres, "tables")
+
+        async def stand_still() -> bool:
+            return not any(worker.holds for worker in workers)
+
+        await eventually(stand_still)
+
+
 async def test_a_pause_lets_go_of_everything_between_two_batches_and_outlives_processes(
     postgres: Postgres,
 ) -> None:
     worker, other = Worker(postgres), Worker(postgres)
     async with at_work(worker):
         await share([worker], [8])
-        assert await partitions_in_work(postgres, CONSUMER) == 8
+        assert await partitions_in_work(postgres, lock_of(CONSUMER)) == 8
         await pause(postgres, CONSUMER)
         await pause(postgres, CONSUMER)
 
         async def stand_still() -> bool:
-            return not worker.holds and await partitions_in_work(postgres, CONSUMER) == 0
+            return not worker.holds and await partitions_in_work(postgres, lock_of(CONSUMER)) == 0
 
         await eventually(stand_still)
         assert (worker.cut_off, worker.health.failing()) == (0, {})
@@ -118,7 +161,7 @@ async def test_what_is_in_hand_is_finished_before_the_end(postgres: Postgres) ->
         assert time.monotonic() - began < 2
 
         async def has_given_back() -> bool:
-            return await partitions_in_work(postgres, CONSUMER) == 0
+            return await partitions_in_work(postgres, lock_of(CONSUMER)) == 0
 
         await eventually(has_given_back)
 
@@ -150,7 +193,7 @@ async def test_a_process_that_dies_or_hangs_is_replaced_within_five_seconds(
     try:
 
         async def holds_all() -> bool:
-            return await partitions_in_work(postgres, CONSUMER) == PARTITIONS
+            return await partitions_in_work(postgres, lock_of(CONSUMER)) == PARTITIONS
 
         await eventually(holds_all, within_seconds=30)
         heir = Worker(postgres)

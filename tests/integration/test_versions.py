@@ -216,7 +216,46 @@ async def test_a_version_that_nobody_keeps_up_does_not_come_to_serve(
     await place.build(built)
     with pytest.raises(RebuildError, match="no projectors of this release keep accounts_v2 up"):
         await hand_over(place.postgres, built, 1, within_seconds=1)
+    assert {one.projector: one.role for one in await all_versions(place.postgres)}[
+        "accounts_v2"
+    ] == "building"
     assert await serving_version(place.postgres, "accounts") == V1
+
+
+async def test_a_standby_that_was_left_behind_holds_nobody_up_and_is_built_on(place: Place) -> None:
+    postgres = place.postgres
+    built = await begin(postgres, "accounts", 2)
+    await place.build(built)
+    async with postgres.transaction() as tx:
+        await stand_by(tx, built)
+    await postgres.execute("update chancery.checkpoints set seq = -1, hash = '', next_offset = 0")
+    await postgres.execute(
+        "insert into chancery.checkpoints values ('accounts_v1', 0, 'x', 20000, 'h', 20001)"
+    )
+    await place.watch.look()
+    assert "accounts_v2" not in place.tables.names
+    assert await begin(postgres, "accounts", 2) == built
+    await postgres.execute(
+        "update chancery.checkpoints set next_offset = 20000 where projector = 'accounts_v2'"
+    )
+    async with postgres.transaction() as tx:
+        await stand_by(tx, built)
+    await place.watch.look()
+    assert "accounts_v2" in place.tables.names
+
+
+async def test_a_switch_does_not_make_readers_wait_behind_somebody_who_reads_for_long(place: Place) -> None:
+    postgres = place.postgres
+    both = [*first_versions(), projector_of(V2)]
+    await begin(postgres, "accounts", 2)
+    await build_all(place.log, place.keys, new_tables(postgres, both), [])
+    async with postgres.transaction() as tx:
+        await tx.fetch("select * from chancery.accounts")
+        with pytest.raises(PostgresUnavailableError):
+            await switch(postgres, V1, V2)
+        assert await place.shows("Ada")
+    await switch(postgres, V1, V2)
+    assert await serving_version(postgres, "accounts") == replace(V2, role="serving")
 
 
 async def test_versions_only_go_up_and_what_was_begun_from_another_definition_begins_anew(

@@ -130,8 +130,8 @@ def test_a_familiar_sign_in_is_nothing() -> None:
 
 def test_a_source_that_failed_for_many_accounts_starts_suspect_sessions() -> None:
     few, many = Tally(marks=("a",)), Tally(marks=("a", "b"))
-    assert conclusions_of_source("a", "s", few, LIMITS) == ()
-    found = conclusions_of_source("a", "s", many, LIMITS)
+    assert conclusions_of_source("a", "s", 7.0, few, LIMITS) == ()
+    found = conclusions_of_source("a", "s", 7.0, many, LIMITS)
     assert [(one.command, one.session_id) for one in found] == [
         ("flag", "s"),
         ("step-up", "s"),
