@@ -11,8 +11,10 @@ RENDER_ALL = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from projectors.mail_text import MAIL_KINDS, render_mail
+from readmodels.tables import READ_MODELS, definition_of
+assert all(map(definition_of, READ_MODELS))
 for kind in MAIL_KINDS:
-    render_mail(kind, at="a", until="b", code="c")
+    render_mail(kind, at="a", until="b", code="c", reason="sign-in-failures")
 print(render_mail.__code__.co_filename)
 """
 
