@@ -283,7 +283,7 @@ def _note(health: Health, halted: Mapping[int, str]) -> None:
     """A halted partition is said loudly; the others go on."""
     health.set("log", None, life_seconds=STALE_SECONDS)
     for number, reason in halted.items():
-        health.set(f"partition-{number}", f"halted: {reason}")
+        health.set(f"partition-{number}", f"halted at {reason}")
         _log.critical("partition halted", partition=number, reason=reason)
 
 

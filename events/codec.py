@@ -1,5 +1,6 @@
 """Facts to and from wire form. A catalogue of every type and revision; decoding never loses an old one."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,9 @@ CATALOGUE: Mapping[tuple[str, int], type[Event]] = {
     if isinstance(cls, type) and issubclass(cls, Event) and cls is not Event
 }
 """Every known fact by wire name and revision."""
+
+
+_TYPE_NAME = re.compile(r"[a-z_.]{1,64}")
 
 
 class UnknownEventError(Exception):
@@ -49,8 +53,22 @@ def decode(wire: WireEvent) -> Event:
     """The fact that `wire` states. Personal fields that are absent (erased) read as None."""
     cls = CATALOGUE.get((wire.type, wire.rev))
     if cls is None:
-        raise UnknownEventError(f"unknown event {wire.type} rev {wire.rev}")
+        raise UnknownEventError(unknown(wire.type, wire.rev))
     try:
         return msgspec.convert({**wire.data, **(wire.personal or {})}, cls)
     except msgspec.ValidationError as error:
-        raise MalformedEventError(f"{wire.type} rev {wire.rev}: {error}") from None
+        raise MalformedEventError(f"{wire.type} rev {wire.rev}: {without_values(error)}") from None
+
+
+def unknown(event_type: str, rev: int) -> str:
+    """That there is no such event. What has not the form of a type's name may be anything, and is not repeated."""
+    name = event_type if _TYPE_NAME.fullmatch(event_type) else "whose type has no such form,"
+    return f"unknown event {name} rev {rev}"
+
+
+def without_values(error: Exception) -> str:
+    """What is wrong and where, without the value itself: it may be personal."""
+    wrong, at, path = str(error).rpartition(" - at ")
+    return re.sub(r"^(Invalid .*?value) .*", r"\1", wrong or path, flags=re.DOTALL) + (
+        at + path if wrong else ""
+    )

@@ -11,6 +11,8 @@ import secrets
 SLOTS = 1024
 ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 SIGNING_KEYS = "signing-keys"
+CATEGORIES = frozenset({"account", "identifier", "errands", "client", SIGNING_KEYS, "request", "answer"})
+"""What streams there are. In another one there can be no fact."""
 _ID_BYTES = 16
 _SLOT_BITS = 10
 _FREE_BITS = _ID_BYTES * 8 - _SLOT_BITS

@@ -10,7 +10,8 @@ from typing import Self
 
 import msgspec
 
-from events.streams import SLOTS
+from events.codec import without_values
+from events.streams import SLOTS, partition_of
 from eventstore.commit import (
     FORMAT_VERSION,
     Commit,
@@ -78,8 +79,8 @@ class ChainReader:
                 self._void(record)
                 return None
             return self._extend(record, record.key, record.value)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise self._corrupt(record, f"not a record of Chancery: {error}") from None
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise self._corrupt(record, f"not a record of Chancery: {without_values(error)}") from None
 
     def extend_with(self, offset: int, seq: int, record_hash: str) -> None:
         """Advance over a record that the caller wrote itself and knows to extend the chain."""
@@ -96,6 +97,7 @@ class ChainReader:
             self._advance(record.offset, 0, record_hash)
             return None
         commit = decode_commit(value)
+        self._check_place(record, key, commit)
         self._advance(record.offset, commit.seq, record_hash)
         return self._counted(record, commit, record_hash)
 
@@ -104,6 +106,22 @@ class ChainReader:
             raise self._corrupt(record, "the genesis of another partition or partition count")
         if genesis.slots != SLOTS:
             raise self._corrupt(record, f"a log with {genesis.slots} slots")
+
+    def _check_place(self, record: Record, key: bytes, commit: Commit) -> None:
+        """Each stream has one partition, and there one order. What extends the chain elsewhere has none."""
+        if not commit.events:
+            raise self._corrupt(record, "a commit without events")
+        if key != commit.events[0].stream.encode():
+            raise self._corrupt(record, "the key is not the stream of the first event")
+        for event in commit.events:
+            if not self._lives_here(event.stream):
+                raise self._corrupt(record, "an event of a stream that does not live in this partition")
+
+    def _lives_here(self, stream: str) -> bool:
+        try:
+            return partition_of(stream, self.partitions) == self.partition
+        except ValueError:
+            return False
 
     def _counted(self, record: Record, commit: Commit, record_hash: str) -> Counted:
         position = Position(partition=self.partition, seq=commit.seq)

@@ -84,7 +84,7 @@ class MemoryLog(Log):
         """Everything that is stored now."""
         return self._records[partition]
 
-    def store(self, partition: int, key: bytes, value: bytes) -> int:
+    def store(self, partition: int, key: bytes | None, value: bytes | None) -> int:
         """Let a record arrive at once, whatever faults are set; its offset."""
         records = self._records[partition]
         records.append(Record(partition=partition, offset=len(records), key=key, value=value))

@@ -279,6 +279,8 @@ class Partition:
         """All of the records or none: nothing moves before everything that they need is at hand."""
         chain = self._chain.copy()
         counted = [found for record in records if (found := chain.admit(record)) is not None]
+        for commit in counted:
+            self._require_known(commit)
         streams = {event.stream for commit in counted for event in commit.commit.events}
         entries = {stream: entry for stream in streams if (entry := self._cache.get(stream)) is not None}
         entries.update(await self._stored([stream for stream in streams if stream not in entries]))
@@ -295,6 +297,10 @@ class Partition:
         if notice is not None:
             for commit in counted:
                 notice(commit)
+
+    def _require_known(self, counted: Counted) -> None:
+        if any(category_of(event.stream) not in self._aggregates for event in counted.commit.events):
+            raise CorruptLogError(self.number, counted.offset, "a stream of an unknown category")
 
     async def _opened(self, counted: Sequence[Counted]) -> Sequence[tuple[RecordedFact, ...]]:
         try:

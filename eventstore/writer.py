@@ -101,7 +101,7 @@ class Writer:
             try:
                 await self._run(self._lanes[number], "", _look, _READER, deadline_seconds)
             except CorruptLogError as error:
-                halted[number] = error.reason
+                halted[number] = str(error)
         return halted
 
     async def save(self, partitions: Iterable[int] | None = None) -> None:

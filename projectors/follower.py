@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from events.codec import CATALOGUE, MalformedEventError, UnknownEventError
+from events.codec import CATALOGUE, MalformedEventError, UnknownEventError, unknown
 from events.fact import Event
+from events.streams import CATEGORIES, category_of
 from eventstore.chain import ChainReader, Counted, Head
 from eventstore.commit import Record, SealedEvent, decode_commit
 from eventstore.errors import CorruptLogError, UnavailableError
@@ -147,8 +148,11 @@ class _Admitted(NamedTuple):
 def _require_known(counted: Counted) -> None:
     for event in counted.commit.events:
         if (event.type, event.rev) not in CATALOGUE:
-            reason = f"unknown event {event.type} rev {event.rev}"
-            raise CorruptLogError(counted.position.partition, counted.offset, reason)
+            raise CorruptLogError(counted.position.partition, counted.offset, unknown(event.type, event.rev))
+        if category_of(event.stream) not in CATEGORIES:
+            raise CorruptLogError(
+                counted.position.partition, counted.offset, "a stream of an unknown category"
+            )
 
 
 async def read_again(

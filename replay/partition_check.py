@@ -21,6 +21,7 @@ from typing import NoReturn
 
 import msgspec
 
+from events.codec import without_values
 from events.streams import SLOTS, partition_of
 from eventstore.chain import MAX_VOID_RUN
 from eventstore.commit import FORMAT_VERSION, HASH_DOMAIN, Actor
@@ -147,8 +148,8 @@ class PartitionCheck:
             self._stop(offset, "a record without key or value")
         try:
             entry = _DECODER.decode(value)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            self._stop(offset, f"not a record of Chancery: {error}")
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            self._stop(offset, f"not a record of Chancery: {without_values(error)}")
         if entry.v != FORMAT_VERSION:
             self._stop(offset, f"format version {entry.v}")
         digest = hashlib.sha256(HASH_DOMAIN + len(key).to_bytes(4, "big") + key + value).digest()

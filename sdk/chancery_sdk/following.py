@@ -224,7 +224,10 @@ class Following(Generic[Tx]):
         return await self._feed.begin(self._partition)
 
     async def _step(self, course: _Course) -> None:
-        """Read some events and handle them together; one after the other if one of them is refused."""
+        """Read some events and handle them together; one after the other if one of them is refused.
+
+        What stands before an event that halts is handled first.
+        """
         progress, number = self._progress, self._partition
         progress.next_offset, progress.end = course.offset, await self._feed.end(number)
         try:
@@ -241,8 +244,12 @@ class Following(Generic[Tx]):
                 if event is not None and (last.place is None or event.place > last.place):
                     last = self._require_next(last, event, record.offset + 1)
                     found.append(_Found(event, last))
-        except GapError:
-            if course.has_searched:
+        except (GapError, WrongLogError) as error:
+            if found:
+                course.offset = found[-1].after.next_offset
+                await self._handle_all(course, found)
+                return
+            if course.has_searched or isinstance(error, WrongLogError):
                 raise
             course.has_searched, course.offset = True, await self._feed.begin(number)
             return

@@ -31,7 +31,9 @@ def commit_after(head: Head, name: str = "c", partition: int = 0, events: int = 
         trace="",
         events=stored,
     )
-    return Record(partition=partition, offset=head.next_offset, key=KEY, value=encode(commit))
+    return Record(
+        partition=partition, offset=head.next_offset, key=f"{name}-aa".encode(), value=encode(commit)
+    )
 
 
 def head_after(record: Record, seq: int) -> Head:

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,7 +32,11 @@ class Desk:
     complaint: Exception = field(default_factory=lambda: ValueError("this one is not liked"))
 
     def subscriber(
-        self, *, start: Start = "earliest", consumer: str = "desk", partitions: Sharing | None = None
+        self,
+        *,
+        start: Start = "earliest",
+        consumer: str = "desk",
+        partitions: Sequence[int] | Sharing | None = None,
     ) -> Subscriber[Transaction]:
         checkpoints = PostgresCheckpoints(self.pool, consumer)
         subscriber = Subscriber(self.feed, checkpoints, start=start, partitions=partitions, retry=QUICK)

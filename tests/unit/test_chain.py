@@ -65,6 +65,22 @@ def test_the_first_of_two_competing_records_wins() -> None:
     assert reader.admit(commit_after(reader.head, "third")) is not None
 
 
+@pytest.mark.parametrize("spoil", ["key", "place", "name", "events"])
+def test_what_extends_the_chain_where_it_has_no_place_halts(spoil: str) -> None:
+    reader = ChainReader(0, 2)
+    reader.admit(genesis(partitions=2))
+    record = commit_after(reader.head, events=0 if spoil == "events" else 1)
+    value = record.value or b""
+    bad = {
+        "key": replace(record, key=b"account-aa"),
+        "place": replace(record, key=b"c-ab", value=value.replace(b"c-aa", b"c-ab")),
+        "name": replace(record, key=b"nothing", value=value.replace(b"c-aa", b"nothing")),
+        "events": record,
+    }[spoil]
+    with pytest.raises(CorruptLogError, match=r"key is not|does not live|without events"):
+        reader.admit(bad)
+
+
 def test_a_duplicate_is_void() -> None:
     reader = begun()
     record = commit_after(reader.head)

@@ -10,7 +10,16 @@ import pytest
 
 from events import streams
 from events.account import SessionStarted, SignInFailed
-from events.codec import CATALOGUE, MalformedEventError, UnknownEventError, WireEvent, decode, encode
+from events.codec import (
+    CATALOGUE,
+    MalformedEventError,
+    UnknownEventError,
+    WireEvent,
+    decode,
+    encode,
+    unknown,
+    without_values,
+)
 from events.fact import Event
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -100,6 +109,15 @@ def test_an_unknown_type_or_revision_is_an_error() -> None:
 def test_data_of_another_shape_is_an_error() -> None:
     with pytest.raises(MalformedEventError):
         decode(WireEvent(type=SessionStarted.type, rev=1, data={"session_id": 3}, personal=None))
+
+
+def test_what_is_unreadable_is_named_and_not_repeated() -> None:
+    enum = msgspec.ValidationError("Invalid enum value 'Ada - at `$.x`' - at `$.actor.kind`")
+    assert without_values(enum) == "Invalid enum value - at `$.actor.kind`"
+    assert without_values(msgspec.DecodeError("Input data was truncated")) == "Input data was truncated"
+    assert unknown("session.x", 2) == "unknown event session.x rev 2"
+    for text in ("Ada", "a" * 65, ""):
+        assert unknown(text, 1) == "unknown event whose type has no such form, rev 1"
 
 
 def test_an_account_id_carries_its_slot() -> None:

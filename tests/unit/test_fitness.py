@@ -9,8 +9,10 @@ import pytest
 
 from command_api.answers import TABLE, refusal_answer
 from domain import refusals
+from domain.aggregates import AGGREGATES
 from domain.refusals import Refusal
 from events.codec import CATALOGUE
+from events.streams import CATEGORIES
 
 ROOT = Path(__file__).parent.parent.parent
 PACKAGES = (
@@ -45,6 +47,10 @@ def test_a_file_says_what_it_is_for_and_can_be_read_in_one_sitting(path: Path) -
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             lines = (node.end_lineno or node.lineno) - node.lineno + 1
             assert lines <= MOST_LINES_OF_A_FUNCTION, f"{node.name} has {lines} lines"
+
+
+def test_every_category_of_streams_has_an_aggregate() -> None:
+    assert set(AGGREGATES) == CATEGORIES
 
 
 def test_no_name_says_nothing() -> None:

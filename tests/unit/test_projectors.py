@@ -215,7 +215,9 @@ async def test_an_event_of_an_unknown_type_is_never_passed_over() -> None:
     head = await scribe.head(0)
     record = commit_after(head)
     assert record.value is not None
-    await scribe.append(0, b"k", record.value.replace(b"identifier.code_rejected", b"identifier.unheard_of"))
+    await scribe.append(
+        0, b"c-aa", record.value.replace(b"identifier.code_rejected", b"identifier.unheard_of")
+    )
     follower = Follower(log, keys.keyring(), 0, head, HANDLES)
     with pytest.raises(CorruptLogError, match="unheard_of"):
         await follower.next(wait_seconds=1)

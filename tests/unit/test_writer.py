@@ -244,7 +244,7 @@ async def test_a_log_that_became_shorter_halts() -> None:
     writer = new_writer(log, keys)
     await writer.transact(IDENTIFIER, count_failure, SYSTEM)
     del log._records[0][-1]  # noqa: SLF001  # what a broker without its disk would do
-    assert await writer.catch_up() == {0: "the log ends before offset 2, read before"}
+    assert await writer.catch_up() == {0: "partition 0, offset 1: the log ends before offset 2, read before"}
     with pytest.raises(CorruptLogError):
         await writer.transact(IDENTIFIER, count_failure, SYSTEM)
 
