@@ -35,6 +35,10 @@ from runtime.clock import utc_now
 SESSION_SECONDS = 6.0
 """A worker that was killed is missed after this, and others go on."""
 
+REBALANCE_SECONDS = 8.0
+"""A worker that was killed while the group was dealing out its partitions holds it up for so long, and once more if it
+was to deal them. Heartbeats say nothing then: brokers give new members minutes."""
+
 Conclude = Callable[[Conclusion], Awaitable[None]]
 
 
@@ -62,6 +66,7 @@ class Counting:
     def __init__(self, broker: Broker, limits: Limits, conclude: Conclude, folder: str) -> None:
         self.app = new_app(broker, folder)
         self.places: Places[TP] = Places()
+        self.topics = frozenset({broker.public_topic, sources_topic(broker.group)})
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.sending: set[asyncio.Future[Any]] = set()
         self._limits = limits
@@ -171,6 +176,7 @@ def new_app(broker: Broker, folder: str) -> Any:
         consumer_auto_offset_reset="earliest",
         broker_session_timeout=SESSION_SECONDS,
         broker_heartbeat_interval=SESSION_SECONDS / 3,
+        broker_rebalance_timeout=REBALANCE_SECONDS,
         stream_wait_empty=False,
         stream_recovery_delay=0.0,
         table_cleanup_interval=60.0,

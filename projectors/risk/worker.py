@@ -11,6 +11,7 @@ from faust.types import TP
 from projectors.metrics import Metrics
 from projectors.risk.counting import Broker, Counting
 from projectors.risk.rules import Conclusion, Limits
+from projectors.risk.standstill import Standstill
 from projectors.system_commands import CommandApi, CommandRefusedError, CommandUnansweredError
 from runtime.health import Health
 from runtime.logs import get_logger
@@ -91,6 +92,7 @@ class Worker:
         self._metrics.conclusions.labels(conclusion.command, conclusion.reason, outcome).inc()
 
     async def _keep_committing(self, counting: Counting) -> None:
+        standstill: Standstill[TP] = Standstill()
         while True:
             await asyncio.wait({counting.failed}, timeout=COMMIT_SECONDS)
             if counting.failed.done():
@@ -99,6 +101,8 @@ class Worker:
                 raise CountingEndedError(str(counting.app.crash_reason))
             await commit(counting)
             self._measure(counting)
+            places, ends = await whereabouts(counting)
+            standstill.look(places, ends, asyncio.get_running_loop().time())
 
     def _measure(self, counting: Counting) -> None:
         consumer = counting.app.consumer
@@ -127,6 +131,17 @@ async def counting_runs(counting: Counting) -> AsyncIterator[None]:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(STOP_SECONDS):
                 await app.stop()
+
+
+async def whereabouts(counting: Counting) -> tuple[Mapping[TP, int], Mapping[TP, int]]:
+    """How far each partition of events is handled, or fetched if nothing of it was handled yet; and where it ends."""
+    consumer, known = counting.app.consumer, counting.places.known()
+    wanted = [tp for tp in consumer.assignment() if tp.topic in counting.topics]
+    async with asyncio.timeout(SEND_SECONDS):
+        ends = await consumer.highwaters(*wanted) if wanted else {}
+        fetched = {tp: await consumer.position(tp) for tp in wanted}
+    places = {tp: known.get(tp, place) for tp, place in fetched.items() if place is not None}
+    return places, {tp: end or 0 for tp, end in ends.items()}
 
 
 async def commit(counting: Counting) -> None:
