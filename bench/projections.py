@@ -67,6 +67,7 @@ SESSIONS = 3
 PATIENCE_SECONDS = 300.0
 OUTSTANDING = 64
 SHARE_OF_LOAD = 0.7
+CALM_PER_SECOND = 500
 VISIBLE_WAIT_SECONDS = 10.0
 
 
@@ -187,17 +188,23 @@ async def visible(bench: Bench, history: History, seconds: float) -> dict[str, f
                     assert await watch.wait_for("audit", {partition: end - 1}, wait_seconds=PATIENCE_SECONDS)
                 lives = Lives(history, watch)
                 most = await lives.as_fast_as_acknowledged(seconds / 4)
+                calm = await lives.at_rate(CALM_PER_SECOND, seconds)
                 waits = await lives.at_rate(SHARE_OF_LOAD * most, seconds)
             finally:
                 watching.cancel()
                 await asyncio.wait({watching})
-    ordered = sorted(waits)
     return {
         "acknowledged_commits_per_second": round(most),
-        "visible_commits": len(ordered),
-        "visible_p50_ms": round(1000 * ordered[len(ordered) // 2], 1),
-        "visible_p99_ms": round(1000 * ordered[int(len(ordered) * 0.99)], 1),
+        "visible_commits": len(waits),
+        "visible_p50_ms": quantile_ms(waits, 0.5),
+        "visible_p99_ms": quantile_ms(waits, 0.99),
+        f"visible_at_{CALM_PER_SECOND}_per_second_p50_ms": quantile_ms(calm, 0.5),
+        f"visible_at_{CALM_PER_SECOND}_per_second_p99_ms": quantile_ms(calm, 0.99),
     }
+
+
+def quantile_ms(seconds: list[float], share: float) -> float:
+    return round(1000 * sorted(seconds)[int(len(seconds) * share)], 1)
 
 
 class Lives:
