@@ -116,7 +116,7 @@ async def _is_active(chancery: Chancery, token: str) -> bool:
                 return bool(answer.json()["active"])
             assert (answer.status_code, "retry-after" in answer.headers) == (503, True), answer.text
         assert time.monotonic() < until, "the stores never became whole again"
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1)  # between two questions, within the patience above
 
 
 def health_urls(chancery: Chancery) -> list[str]:

@@ -56,7 +56,7 @@ class RiskProcess:
         while True:
             if self.is_wanted and self.process is not None and self.process.returncode is not None:
                 await self.start()
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.2)  # between two looks, as a supervisor has
 
     async def kill(self) -> None:
         assert self.process is not None

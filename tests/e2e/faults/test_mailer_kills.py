@@ -44,7 +44,7 @@ async def sign_up(arena: Chancery, email: str) -> None:
             try:
                 answer = await arena.command("POST", "/v1/accounts", json=body, headers=key)
             except httpx.TransportError:
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.1)  # between two tries, within the test's time-out
                 continue
             if answer.status_code == 202:
                 return

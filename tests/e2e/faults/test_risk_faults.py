@@ -47,5 +47,5 @@ async def test_the_stacks_own_worker_is_started_again_and_tells_once(arena: Chan
     await until_told(arena, person)
     await until_ready(arena.http, f"http://127.0.0.1:{arena.settings['CHANCERY_RISK_PORT']}")
     await guess(arena, person, 2)
-    await asyncio.sleep(2)
+    await asyncio.sleep(2)  # in which a second telling would come
     assert await conclusions(arena, person.account_id) == NOTICES
