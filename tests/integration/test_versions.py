@@ -1,5 +1,6 @@
 """Versions of read models: what a release does about those that it did not make, and when one may serve."""
 
+import asyncio
 import json
 from dataclasses import replace
 from datetime import timedelta
@@ -43,6 +44,8 @@ from tests.support.writers import new_log
 
 V1 = Version(read_model="accounts", version=1, role="serving", definition=definition_of("accounts"))
 V2 = replace(V1, version=2, role="building")
+HELD_UP_SECONDS = 2.0
+"""Well above what a switch waits for others, and well below what every statement may take."""
 BEHAVIOUR = Path("readmodels/behaviour.json").read_text().strip()
 
 
@@ -252,7 +255,8 @@ async def test_a_switch_does_not_make_readers_wait_behind_somebody_who_reads_for
     async with postgres.transaction() as tx:
         await tx.fetch("select * from chancery.accounts")
         with pytest.raises(PostgresUnavailableError):
-            await switch(postgres, V1, V2)
+            async with asyncio.timeout(HELD_UP_SECONDS):
+                await switch(postgres, V1, V2)
         assert await place.shows("Ada")
     await switch(postgres, V1, V2)
     assert await serving_version(postgres, "accounts") == replace(V2, role="serving")
