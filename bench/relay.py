@@ -3,31 +3,25 @@
 It starts a Kafka and a PostgreSQL of its own. Every commit holds one event that is published, so a commit is an event.
 """
 
-import argparse
 import asyncio
-import json
-import os
-import tempfile
 import time
 from datetime import datetime
-from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
+from bench.alone import run_alone
 from events import codec
 from events.account import SessionRefreshed
 from events.streams import account_stream, new_id
 from eventstore.commit import Actor, Commit, SealedEvent, encode, hash_record, new_commit_id
 from eventstore.kafka_log import KafkaLog
 from eventstore.provision import Topics, create_topics, write_genesis
-from localstack.ports import free_port_variables
-from localstack.stack import StackInfo, start_stack, stop_stack
+from localstack.stack import StackInfo
 from projectors.metrics import Metrics
 from projectors.public_topic import PublicTopic
 from projectors.relay import Relay
 from projectors.turns import Sharing
 from runtime.clock import utc_now
-from runtime.collector import collect_seldom
 from runtime.health import Health
 from runtime.kafka_admin import open_admin
 from runtime.postgres import Postgres
@@ -103,23 +97,5 @@ def _commit(seq: int, prev: str, stream: str, now: datetime) -> Commit:
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true", help="end with one JSON object")
-    parser.add_argument("--events", type=int, default=50_000)
-    arguments = parser.parse_args()
-    collect_seldom()
-    with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder)
-        environment = {**os.environ, **free_port_variables()}
-        stack = start_stack(home, environment, selection="infra", lifetime="caller")
-        try:
-            found = asyncio.run(relay_events_per_second(stack, arguments.events))
-        finally:
-            stop_stack(home)
-    found["load"] = round(os.getloadavg()[0], 2)
-    print(json.dumps(found) if arguments.json else found)
-
-
 if __name__ == "__main__":
-    main()
+    run_alone(relay_events_per_second, description=__doc__, events=50_000)

@@ -4,27 +4,22 @@ It starts a Kafka of its own. Every event is a refused password of another accou
 event changes a windowed table, and no limit is reached: what is measured is Faust, its changelog and our places.
 """
 
-import argparse
 import asyncio
-import json
-import os
 import tempfile
 import time
 from datetime import timedelta
-from pathlib import Path
 
+from bench.alone import run_alone
 from events.public import catalogue
 from events.public.session import SignInFailed
 from eventstore.provision import Topics, create_topics
-from localstack.ports import free_port_variables
-from localstack.stack import StackInfo, start_stack, stop_stack
+from localstack.stack import StackInfo
 from projectors.public_topic import BATCH_EVENTS, PublicTopic
 from projectors.risk.counting import Broker, Counting
 from projectors.risk.rules import Conclusion, Limits
 from projectors.risk.topics import create_own_topics
 from projectors.risk.worker import commit, counting_runs
 from runtime.clock import rfc3339, utc_now
-from runtime.collector import collect_seldom
 from runtime.kafka_admin import open_admin
 from runtime.kafka_batches import KafkaRecord
 
@@ -81,23 +76,5 @@ def _record(number: int) -> KafkaRecord:
     return KafkaRecord(key=event.subject.encode(), value=catalogue.encode(event), headers=headers)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true", help="end with one JSON object")
-    parser.add_argument("--events", type=int, default=20_000)
-    arguments = parser.parse_args()
-    collect_seldom()
-    with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder)
-        environment = {**os.environ, **free_port_variables()}
-        stack = start_stack(home, environment, selection="infra", lifetime="caller")
-        try:
-            found = asyncio.run(faust_events_per_second(stack, arguments.events))
-        finally:
-            stop_stack(home)
-    found["load"] = round(os.getloadavg()[0], 2)
-    print(json.dumps(found) if arguments.json else found)
-
-
 if __name__ == "__main__":
-    main()
+    run_alone(faust_events_per_second, description=__doc__, events=20_000)
