@@ -133,19 +133,28 @@ class Writer:
         return done.reply
 
     async def pin(self, stream: str) -> None:
-        """Keep the stream's newest known state for `pinned_state`, also where the partition is halted."""
+        """Keep the stream's newest known state for `pinned_state`, also where the partition is halted.
+
+        CorruptLogError if it is halted and nothing of it was ever read.
+        """
         lane = self._lane_of(stream)
         if lane.partition.halted is not None:
-            await lane.partition.load([stream])
+            try:
+                await lane.partition.load([stream])
+            except BasisMovedError:
+                lane.partition.require_running()
             self._pinned[stream] = lane.require(stream).state
         else:
             self._pinned[stream] = await self.state(stream)
 
     def pinned_state(self, stream: str) -> Any:
-        """As `state`, without waiting, for a stream that was pinned."""
-        entry = self._lane_of(stream).entry(stream)
+        """As `state`, without waiting, for a stream that was pinned. CorruptLogError if it could not be."""
+        lane = self._lane_of(stream)
+        entry = lane.entry(stream)
         if entry is not None:
             self._pinned[stream] = entry.state
+        if stream not in self._pinned:
+            lane.partition.require_running()
         return self._pinned[stream]
 
     async def transact(

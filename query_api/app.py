@@ -5,11 +5,13 @@ import contextlib
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Request, Response
 from prometheus_client import CollectorRegistry
+from starlette.types import ASGIApp
 
 from query_api.audit_pages import AuditPages
 from query_api.callers import Callers
+from query_api.hot_path import HotPath
 from query_api.key_set import KeySet
 from query_api.positions import Positions
 from query_api.routes import (
@@ -20,12 +22,15 @@ from query_api.routes import (
     me,
     metadata,
     projections,
+    validation,
 )
 from query_api.services import Services, Urls
 from query_api.tokens import CannotKnowError, TokenChecks, TokenRules
 from readmodels.live_sessions import LiveSessions
 from readmodels.positions import PositionWatch
+from readmodels.revocation_feed import RevocationFeed
 from readmodels.revocations import Revocations, RevocationView
+from readmodels.revoked_tokens import TokenIds
 from runtime.clock import Clock
 from runtime.health import Health
 from runtime.keys import derive_keys
@@ -39,11 +44,13 @@ from runtime.store_clock import StoreClock
 LOOK_SECONDS = 0.5
 LIFE_SECONDS = 5.0
 VALKEY_SECONDS = 0.15
+PUSH_SECONDS = 1.0
+"""Of an answer that may wait for news."""
 POSTGRES_SECONDS = 2.0
 
 
 @contextlib.asynccontextmanager
-async def open_query_api(settings: Settings) -> AsyncIterator[FastAPI]:
+async def open_query_api(settings: Settings) -> AsyncIterator[ASGIApp]:
     """The application. It starts before its stores and says by itself when it is ready."""
     async with contextlib.AsyncExitStack() as stack:
         postgres = await Postgres.open(
@@ -52,6 +59,8 @@ async def open_query_api(settings: Settings) -> AsyncIterator[FastAPI]:
         stack.push_async_callback(postgres.close)
         valkey = Valkey.open(settings.redis_url.get_secret_value(), timeout_seconds=VALKEY_SECONDS)
         stack.push_async_callback(valkey.close)
+        pushing = Valkey.open(settings.redis_url.get_secret_value(), timeout_seconds=PUSH_SECONDS)
+        stack.push_async_callback(pushing.close)
         stale = timedelta(seconds=settings.revocation_stale_seconds)
         watch, clock = PositionWatch(postgres), StoreClock()
         key_set = KeySet(
@@ -60,7 +69,9 @@ async def open_query_api(settings: Settings) -> AsyncIterator[FastAPI]:
             partitions=settings.partitions,
             lead=timedelta(seconds=settings.signing_key_lead_seconds),
         )
+        feed = RevocationFeed(pushing, partitions=settings.partitions, stale=stale)
         revocations = Revocations(
+            feed,
             RevocationView(valkey, partitions=settings.partitions),
             postgres,
             partitions=settings.partitions,
@@ -69,23 +80,30 @@ async def open_query_api(settings: Settings) -> AsyncIterator[FastAPI]:
         sessions = LiveSessions(valkey, postgres, revocations, partitions=settings.partitions, stale=stale)
         health = Health()
         health.set("keys", "the signing keys were not read yet")
-        for loop in (clock.run(postgres), watch.run(), _look(key_set, revocations, health)):
+        for loop in (clock.run(postgres), watch.run(), feed.run(), _look(key_set, revocations, health)):
             stack.push_async_callback(_stop, asyncio.create_task(loop))
-        rules = TokenRules(issuer=settings.issuer, audience=settings.audience)
+        rules = TokenRules(
+            issuer=settings.issuer, audience=settings.audience, most_cached=settings.token_cache_entries
+        )
         refresh_key = derive_keys(secret_bytes(settings.secret_key)).refresh_key
         tokens = TokenChecks(key_set, revocations, sessions, clock, rules, refresh_key)
         yield _app(_services(settings, postgres, watch, key_set, tokens, clock), health)
 
 
-def _app(services: Services, health: Health) -> FastAPI:
-    app = new_app("Chancery Query API", Vitals(failing=health.failing, registry=CollectorRegistry()))
+def _app(services: Services, health: Health) -> ASGIApp:
+    vitals = Vitals(
+        failing=health.failing,
+        registry=CollectorRegistry(),
+        body_limits={validation.PATH: validation.MOST_BYTES},
+    )
+    app = new_app("Chancery Query API", vitals)
     app.state.services = services
-    for noun in (introspection, forward_auth, me, audit, admin_accounts, projections, metadata):
+    for noun in (introspection, validation, forward_auth, me, audit, admin_accounts, projections, metadata):
         app.include_router(noun.router)
     app.add_exception_handler(CannotKnowError, _on_cannot_know)
     for error in (PostgresUnavailableError, PostgresRejectedError):
         app.add_exception_handler(error, _on_store_down)
-    return app
+    return HotPath(app, services.callers, services.tokens, app.state.request_seconds)
 
 
 def _services(
@@ -127,7 +145,7 @@ async def _look(key_set: KeySet, revocations: Revocations, health: Health) -> No
             health.set("postgres", None)
         except (PostgresUnavailableError, PostgresRejectedError) as error:
             health.set("postgres", str(error))
-        verdict = await revocations.verdict(None, "health")
+        verdict = await revocations.verdict(TokenIds(session_id=None, jti="health"))
         health.set("revocations", "the projectors are behind" if verdict == "unknown" else None)
         await asyncio.sleep(LOOK_SECONDS)
 

@@ -2,12 +2,14 @@
 
 import hashlib
 import hmac
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
 from fastapi import Request
 
+from query_api.known_credentials import KnownCredentials
 from query_api.tokens import CannotKnowError, TokenChecks
 from readmodels.checkpoints import is_fresh
 from readmodels.clients import Client, client_by_id
@@ -20,7 +22,7 @@ from runtime.serving.oauth import InvalidClientAuthenticationError, bearer_token
 BEARER_CHALLENGE = {"www-authenticate": 'Bearer error="invalid_token"'}
 BASIC_CHALLENGE = {"www-authenticate": 'Basic realm="chancery"'}
 ADMIN_SCOPE = "chancery.admin"
-_SCOPE_CHALLENGE = {"www-authenticate": f'Bearer error="insufficient_scope", scope="{ADMIN_SCOPE}"'}
+INTROSPECT_SCOPE = "chancery.introspect"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +38,12 @@ class Callers:
         self._tokens = tokens
         self._partitions = partitions
         self._stale = stale
+        self._known = KnownCredentials(self._client_with)
+
+    def known_client(self, authorization: bytes) -> Client | None:
+        """The client whose Authorization header this is, as far as memory can tell."""
+        client = self._known.find(authorization)
+        return None if client is None or self._tokens.is_client_gone(client.client_id) else client
 
     async def require_client(self, request: Request, form: Mapping[str, str], scope: str) -> Client:
         """The client whose secret came with the request and who has the scope; 401 or 403 otherwise."""
@@ -58,9 +66,18 @@ class Callers:
     async def require_admin(self, request: Request) -> None:
         """Return if the request came with an active token of a client that may administrate; 401 or 403 otherwise."""
         claims = await self._bearer_claims(request)
-        if claims.session_id is not None or ADMIN_SCOPE not in claims.scopes:
-            title = f"The access token lacks the scope {ADMIN_SCOPE}."
-            raise AnswerError(failure(request.url.path, 403, "insufficient-scope", title, _SCOPE_CHALLENGE))
+        if not _is_client_with(ADMIN_SCOPE, claims):
+            raise _insufficient(request, ADMIN_SCOPE)
+
+    async def require_introspector(self, request: Request) -> None:
+        """As `require_admin`, for a client that may ask about tokens."""
+        claims = await self._bearer_claims(request)
+        if not _is_client_with(INTROSPECT_SCOPE, claims):
+            raise _insufficient(request, INTROSPECT_SCOPE)
+
+    def may_introspect(self, claims: Claims) -> bool:
+        """Whether `require_introspector` lets in who has an active token that says this."""
+        return self._is_for_us(claims) and _is_client_with(INTROSPECT_SCOPE, claims)
 
     async def _bearer_claims(self, request: Request) -> Claims:
         """What the request's active access token says, if it is for us; 401 otherwise."""
@@ -84,14 +101,39 @@ class Callers:
             return None
         if credentials is None or "\x00" in credentials.client_id:
             return None
+        asked_at = time.monotonic()
         client = await client_by_id(self._postgres, credentials.client_id)
         if client is None and not await is_fresh(
             self._postgres, ("clients",), partitions=self._partitions, stale=self._stale
         ):
             raise CannotKnowError
         digest = base64url(hashlib.sha256(credentials.secret.encode()).digest())
-        stored = client.secret_digests if client else ("unknown",)
-        return client if any(hmac.compare_digest(digest, one) for one in stored) else None
+        if not _has_secret(client, digest):
+            return None
+        authorization = request.headers.get("authorization")
+        if client is not None and authorization is not None:
+            self._known.keep(authorization.encode("latin-1"), client, digest, asked_at)
+        return client
+
+    async def _client_with(self, client_id: str, secret_digest: str) -> Client | None:
+        client = await client_by_id(self._postgres, client_id)
+        return client if _has_secret(client, secret_digest) else None
+
+
+def _has_secret(client: Client | None, digest: str) -> bool:
+    """In the same time whether or not there is such a client."""
+    stored = client.secret_digests if client else ("unknown",)
+    return any(hmac.compare_digest(digest, one) for one in stored)
+
+
+def _is_client_with(scope: str, claims: Claims) -> bool:
+    return claims.session_id is None and scope in claims.scopes
+
+
+def _insufficient(request: Request, scope: str) -> AnswerError:
+    title = f"The access token lacks the scope {scope}."
+    challenge = {"www-authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'}
+    return AnswerError(failure(request.url.path, 403, "insufficient-scope", title, challenge))
 
 
 def _invalid_token(request: Request) -> AnswerError:

@@ -1,11 +1,15 @@
 """Token checks: signature and claims here, revocation from the stores, and no answer without proof."""
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from query_api.checked_tokens import CheckedToken, CheckedTokens, access_members
 from query_api.key_set import KeySet
 from readmodels.live_sessions import LiveSession, LiveSessions
 from readmodels.revocations import Revocations
+from readmodels.revoked_tokens import TokenIds
 from runtime.access_token import Claims, key_named_by, verify_access_token
 from runtime.clock import Clock
 from runtime.refresh_token import RefreshToken, parse_refresh_token
@@ -14,14 +18,21 @@ Ask = Literal["first", "at-position"]
 """Whom to ask about a revocation: the first store that can tell, or also the tables whose position was waited for."""
 
 
+_AT_ONCE = 16
+"""How many tokens of a batch may ask the stores at the same time."""
+
+
 class CannotKnowError(Exception):
     """No store can tell now whether the token was revoked. The answer is 503, never "active"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenRules:
+    """`most_cached` is how many tokens are kept of which the signature held."""
+
     issuer: str
     audience: str
+    most_cached: int
 
 
 class TokenChecks:
@@ -39,29 +50,67 @@ class TokenChecks:
         self._sessions = sessions
         self._clock = clock
         self._refresh_key = refresh_key
+        self._checked = CheckedTokens(rules.most_cached)
         self.rules = rules
+
+    def look(self, token: str) -> CheckedToken | Literal["inactive", "unsure"]:
+        """What memory alone can tell of an access token: the active one, or that it is none, or that stores must be asked."""
+        checked = self._signed(token)
+        if checked is None:
+            return "inactive" if key_named_by(token) in self._key_set.by_kid else "unsure"
+        verdict = self._revocations.feed.verdict(checked.ids)
+        if verdict == "live":
+            return checked
+        return "inactive" if verdict == "revoked" else "unsure"
+
+    def is_client_gone(self, client_id: str) -> bool:
+        """Whether the feed says that it was deleted."""
+        return client_id in self._revocations.feed.revoked["client"]
 
     async def access_claims(self, token: str, ask: Ask = "first") -> Claims | None:
         """The claims of an active access token, None for any other. CannotKnowError if nobody can tell."""
-        if not self._key_set.keys:
-            raise CannotKnowError
-        claims = self._signed_claims(token)
-        if claims is None and await self._has_a_new_key(token):
-            claims = self._signed_claims(token)
-        if claims is None:
-            return None
-        return claims if await self._is_live(claims, ask) else None
+        checked = await self._active(token, ask)
+        return None if checked is None else checked.claims
 
     async def introspect(self, token: str, ask: Ask) -> dict[str, Any]:
         """RFC 7662 section 2.2: what an active access or refresh token says, else only `active: false`."""
         refresh = parse_refresh_token(self._refresh_key, token)
         if refresh is not None:
             return await self._introspect_refresh(refresh, ask)
-        claims = await self.access_claims(token, ask)
-        return {"active": False} if claims is None else _access_members(claims)
+        checked = await self._active(token, ask)
+        return {"active": False} if checked is None else access_members(checked.claims)
 
-    def _signed_claims(self, token: str) -> Claims | None:
-        return verify_access_token(token, self._key_set.by_kid, issuer=self.rules.issuer, at=self._clock())
+    async def introspect_all(self, tokens: Sequence[str], ask: Ask) -> list[dict[str, Any]]:
+        """As `introspect`, in the tokens' order."""
+        found: list[dict[str, Any]] = []
+        for few in range(0, len(tokens), _AT_ONCE):
+            asked = (self.introspect(token, ask) for token in tokens[few : few + _AT_ONCE])
+            found += await asyncio.gather(*asked)
+        return found
+
+    async def _active(self, token: str, ask: Ask) -> CheckedToken | None:
+        if not self._key_set.keys:
+            raise CannotKnowError
+        checked = self._signed(token)
+        if checked is None and await self._has_a_new_key(token):
+            checked = self._signed(token)
+        if checked is None:
+            return None
+        return checked if await self._is_live(checked.ids, ask) else None
+
+    def _signed(self, token: str) -> CheckedToken | None:
+        """A token that was signed here and is not expired."""
+        at, keys = self._clock(), self._key_set.by_kid
+        found = self._checked.find(token, keys, at.timestamp())
+        if found is not None:
+            return found
+        claims = verify_access_token(token, keys, issuer=self.rules.issuer, at=at)
+        kid = None if claims is None else key_named_by(token)
+        if claims is None or kid is None:
+            return None
+        checked = CheckedToken.of(claims, kid)
+        self._checked.keep(token, checked, at.timestamp())
+        return checked
 
     async def _has_a_new_key(self, token: str) -> bool:
         """Whether it names a key that was not known here yet; CannotKnowError if there may be such a key."""
@@ -89,11 +138,10 @@ class TokenChecks:
             return {"active": False}
         return _refresh_members(session, self.rules)
 
-    async def _is_live(self, claims: Claims, ask: Ask) -> bool:
+    async def _is_live(self, ids: TokenIds, ask: Ask) -> bool:
         revocations = self._revocations
         verdict = revocations.verdict if ask == "first" else revocations.verdict_at_position
-        client_id = claims.client_id if claims.session_id is None else None
-        answer = await verdict(claims.session_id, claims.token_id, client_id)
+        answer = await verdict(ids)
         if answer == "unknown":
             raise CannotKnowError
         return answer == "live"
@@ -114,21 +162,3 @@ def _refresh_members(session: LiveSession, rules: TokenRules) -> dict[str, Any]:
         "acr": session.acr,
         "amr": list(session.amr),
     }
-
-
-def _access_members(claims: Claims) -> dict[str, Any]:
-    members: dict[str, Any] = {
-        "active": True,
-        "sub": claims.subject,
-        "client_id": claims.client_id,
-        "scope": claims.scope,
-        "exp": claims.expires_at,
-        "iat": claims.issued_at,
-        "iss": claims.issuer,
-        "aud": claims.audience[0] if len(claims.audience) == 1 else list(claims.audience),
-        "jti": claims.token_id,
-        "token_type": "Bearer",
-    }
-    if claims.session_id is not None:
-        members |= {"sid": claims.session_id, "acr": claims.acr, "amr": list(claims.amr)}
-    return members

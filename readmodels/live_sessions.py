@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 
 from readmodels import valkey_keys as keys
 from readmodels.revocations import DEADLINE_SECONDS, VALKEY_SECONDS, Revocations
+from readmodels.revoked_tokens import TokenIds
 from readmodels.sessions import Session, session_by_id
 from runtime.postgres import Postgres, PostgresRejectedError, PostgresUnavailableError
 from runtime.redis import Valkey, ValkeyUnavailableError
@@ -87,7 +88,7 @@ class LiveSessions:
             return "unknown"
         if row is not None and row.ended_at is not None:
             return "ended"
-        verdict = await self._revocations.verdict_at_position(session_id, session_id)
+        verdict = await self._revocations.verdict_at_position(TokenIds(session_id=session_id, jti=session_id))
         if verdict == "unknown":
             return "unknown"
         return "ended" if row is None or verdict == "revoked" else LiveSession.of_row(row)

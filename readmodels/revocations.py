@@ -1,6 +1,6 @@
-"""Whether a token was revoked: Valkey says so in one round trip, or PostgreSQL, or nobody knows.
+"""Whether a token was revoked: memory says so, or Valkey in one round trip, or PostgreSQL, or nobody knows.
 
-"Live" needs proof: a store that was complete a moment ago. A store that is behind, empty or silent is not
+"Live" needs proof: somebody who was complete a moment ago. A feed or store that is behind, empty or silent is not
 believed, and `unknown` is the answer when none can be.
 """
 
@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from readmodels import valkey_keys as keys
+from readmodels.revocation_feed import RevocationFeed
 from readmodels.revoked_tokens import TokenIds, Verdict, table_verdicts
 from runtime.postgres import Postgres, PostgresRejectedError, PostgresUnavailableError
 from runtime.redis import Valkey, ValkeyUnavailableError
@@ -51,49 +52,55 @@ class RevocationView:
 
 
 class Revocations:
-    """Verdicts from Valkey where it is fresh, else from PostgreSQL where that is, within one deadline."""
+    """Verdicts of the feed where it is fresh, else of Valkey, else of PostgreSQL, within one deadline."""
 
     def __init__(
-        self, view: RevocationView, postgres: Postgres, *, partitions: int, stale: timedelta
+        self,
+        feed: RevocationFeed,
+        view: RevocationView,
+        postgres: Postgres,
+        *,
+        partitions: int,
+        stale: timedelta,
     ) -> None:
+        self.feed = feed
         self._view = view
         self._postgres = postgres
         self._partitions = partitions
         self._stale = stale
         self._avoid_until = 0.0
 
-    async def verdict(self, session_id: str | None, jti: str, client_id: str | None = None) -> Verdict:
-        return (await self.verdicts([TokenIds(session_id=session_id, jti=jti, client_id=client_id)]))[0]
+    async def verdict(self, token: TokenIds) -> Verdict:
+        return (await self.verdicts([token]))[0]
 
-    async def verdict_at_position(
-        self, session_id: str | None, jti: str, client_id: str | None = None
-    ) -> Verdict:
-        """For who waited for a position of the tables: they must be fresh themselves, and Valkey not object."""
-        tokens = [TokenIds(session_id=session_id, jti=jti, client_id=client_id)]
-        verdict = (await self._from_tables(tokens, DEADLINE_SECONDS))[0]
+    async def verdict_at_position(self, token: TokenIds) -> Verdict:
+        """For who waited for a position of the tables: they must be fresh themselves, and nobody else object."""
+        verdict = (await self._from_tables([token], DEADLINE_SECONDS))[0]
         if verdict != "live":
             return verdict
-        return "revoked" if (await self._from_valkey(tokens))[0] == "revoked" else "live"
+        if self.feed.verdict(token) == "revoked":
+            return "revoked"
+        return "revoked" if (await self._from_valkey([token], VALKEY_SECONDS))[0] == "revoked" else "live"
 
     async def verdicts(self, tokens: Sequence[TokenIds]) -> tuple[Verdict, ...]:
         """In the tokens' order."""
-        if not tokens:
-            return ()
         deadline = time.monotonic() + DEADLINE_SECONDS
-        found = await self._from_valkey(tokens)
-        open_numbers = [number for number, verdict in enumerate(found) if verdict == "unknown"]
-        if open_numbers:
-            asked = [tokens[number] for number in open_numbers]
-            left = deadline - time.monotonic()
-            for number, verdict in zip(open_numbers, await self._from_tables(asked, left), strict=True):
+        found = [self.feed.verdict(token) for token in tokens]
+        for ask in (self._from_valkey, self._from_tables):
+            still_open = [number for number, verdict in enumerate(found) if verdict == "unknown"]
+            if not still_open:
+                break
+            asked = [tokens[number] for number in still_open]
+            verdicts = await ask(asked, deadline - time.monotonic())
+            for number, verdict in zip(still_open, verdicts, strict=True):
                 found[number] = verdict
         return tuple(found)
 
-    async def _from_valkey(self, tokens: Sequence[TokenIds]) -> list[Verdict]:
+    async def _from_valkey(self, tokens: Sequence[TokenIds], seconds: float) -> Sequence[Verdict]:
         if time.monotonic() < self._avoid_until:
             return ["unknown"] * len(tokens)
         try:
-            async with asyncio.timeout(VALKEY_SECONDS):
+            async with asyncio.timeout(min(seconds, VALKEY_SECONDS)):
                 answers = await self._view.check_many(tokens)
         except (ValkeyUnavailableError, TimeoutError):
             self._avoid_until = time.monotonic() + AVOID_SECONDS

@@ -15,7 +15,9 @@ FRESH = PREFIX + "fresh"
 STREAM = PREFIX + "revocations"
 """For consumers that hold revocations in memory: one entry each."""
 STREAM_ENTRIES = 100_000
+STREAM_START = "0-0"
 SESSIONS = PREFIX + "session:"
+REVOKED = PREFIX + "revoked:"
 
 LEEWAY = timedelta(seconds=60)
 LONGEST_ACCESS_TOKEN = timedelta(seconds=3600)
@@ -23,15 +25,15 @@ LONGEST_ACCESS_TOKEN = timedelta(seconds=3600)
 
 
 def revoked_session(session_id: str) -> str:
-    return f"{PREFIX}revoked:session:{session_id}"
+    return f"{REVOKED}session:{session_id}"
 
 
 def revoked_jti(jti: str) -> str:
-    return f"{PREFIX}revoked:jti:{jti}"
+    return f"{REVOKED}jti:{jti}"
 
 
 def revoked_client(client_id: str) -> str:
-    return f"{PREFIX}revoked:client:{client_id}"
+    return f"{REVOKED}client:{client_id}"
 
 
 def live_session(log_id: str, session_id: str) -> str:
@@ -166,3 +168,39 @@ local found = redis.call('HGETALL', ARGV[3] .. log .. ':' .. ARGV[2])
 return {age_of_oldest_mark(KEYS[1], ARGV[1]), found}
 """
 )
+
+POLL = (
+    _HELPERS
+    + _AGE
+    + """
+-- KEYS: fresh, log, stream   ARGV: partitions, the last entry that is known, most entries
+-- The log's id, the store's time in ms, the age as above, how many entries the stream ever had, its last entry, and
+-- those after the one that is known: id and flat list of names and values.
+local added, last, entries = 0, '0-0', {}
+local info = redis.pcall('XINFO', 'STREAM', KEYS[3])
+if not info.err then
+  for number = 1, #info, 2 do
+    if info[number] == 'entries-added' then added = info[number + 1] end
+    if info[number] == 'last-generated-id' then last = info[number + 1] end
+  end
+  entries = redis.call('XRANGE', KEYS[3], '(' .. ARGV[2], '+', 'COUNT', ARGV[3])
+end
+return {redis.call('GET', KEYS[2]) or '', now_ms(), age_of_oldest_mark(KEYS[1], ARGV[1]), added, last, entries}
+"""
+)
+
+SCAN = """
+-- ARGV: cursor, how much to look at, the prefix of what is wanted
+-- The next cursor, and key, value and deadline in ms of each that was found and ends by itself.
+local page = redis.call('SCAN', ARGV[1], 'MATCH', ARGV[3] .. '*', 'COUNT', ARGV[2])
+local found = {}
+for _, key in ipairs(page[2]) do
+  local deadline, value = redis.call('PEXPIRETIME', key), redis.call('GET', key)
+  if value and deadline > 0 then
+    found[#found + 1] = key
+    found[#found + 1] = value
+    found[#found + 1] = deadline
+  end
+end
+return {page[1], found}
+"""

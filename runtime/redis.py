@@ -1,6 +1,7 @@
 """Redis or Valkey with bounds on every wait. Nobody else imports redis.
 
-Only scripts are offered: what belongs together is one script, and one script is one round trip.
+Only scripts are offered, and waiting for a stream: what belongs together is one script, and one script is one round
+trip.
 """
 
 import contextlib
@@ -46,6 +47,9 @@ class Valkey:
     def script(self, lua: str) -> "Script":
         return Script(self._client, lua)
 
+    def bell(self, stream: str) -> "Bell":
+        return Bell(self._client, stream)
+
     async def memory_policy(self) -> str:
         """What the store does when its memory is full; `noeviction` loses nothing."""
         with _translated():
@@ -62,6 +66,19 @@ class Script:
     async def __call__(self, keys: Sequence[str], values: Sequence[str | int]) -> Any:
         with _translated():
             return await self._run(keys=list(keys), args=list(values))
+
+
+class Bell:
+    """Rings when a stream grows. What was added is asked for by a script, together with what belongs to it."""
+
+    def __init__(self, client: "Redis", stream: str) -> None:
+        self._client = client
+        self._stream = stream
+
+    async def wait(self, after: str, *, seconds: float) -> None:
+        """Return once there is an entry after this one, or the time is over."""
+        with _translated():
+            await self._client.xread({self._stream: after}, count=1, block=int(seconds * 1000))
 
 
 @contextlib.contextmanager

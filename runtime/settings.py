@@ -76,6 +76,7 @@ class Settings(BaseSettings):
 
     signup: Literal["verify", "open"] = "verify"
     code_seconds: int = Field(default=900, ge=60)
+    token_cache_entries: int = Field(default=200_000, ge=0)
     access_token_seconds: int = Field(default=300, ge=30, le=3600)
     signing_algorithm: Literal["ES256", "EdDSA", "RS256"] = "ES256"
     signing_key_lead_seconds: int = Field(default=2, ge=1, le=86_400)

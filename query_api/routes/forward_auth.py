@@ -15,15 +15,14 @@ from runtime.serving.answers import empty_answer, problem
 from runtime.serving.oauth import bearer_token
 
 DEADLINE_SECONDS = 0.5
+PATH = "/v1/forward-auth"
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 router = APIRouter(tags=["tokens"])
 
 
-@router.api_route("/v1/forward-auth", methods=_METHODS, response_class=Response, include_in_schema=False)
-@router.api_route(
-    "/v1/forward-auth/{path:path}", methods=_METHODS, response_class=Response, include_in_schema=False
-)
-@router.get("/v1/forward-auth", response_class=Response)
+@router.api_route(PATH, methods=_METHODS, response_class=Response, include_in_schema=False)
+@router.api_route(PATH + "/{path:path}", methods=_METHODS, response_class=Response, include_in_schema=False)
+@router.get(PATH, response_class=Response)
 async def forward_auth(request: Request, services: UseServices) -> Response:
     """200 with the identity in headers, 401 without, 503 when nobody can tell in time."""
     token = bearer_token(request)
@@ -39,10 +38,10 @@ async def forward_auth(request: Request, services: UseServices) -> Response:
         return problem(
             401, "invalid-token", "The access token is not valid.", headers=BEARER_CHALLENGE
         ).response()
-    return empty_answer(200, _identity(claims)).response()
+    return empty_answer(200, identity(claims)).response()
 
 
-def _identity(claims: Claims) -> dict[str, str]:
+def identity(claims: Claims) -> dict[str, str]:
     scopes = {"x-auth-scopes": claims.scope}
     if claims.session_id is None:
         return {"x-auth-client": claims.client_id, **scopes}

@@ -32,6 +32,10 @@ class AnswerError(Exception):
 def json_answer(status: int, content: Any, headers: Mapping[str, str] | None = None) -> HttpAnswer:
     """Answers carry tokens and personal data, so nothing between here and the client may keep them."""
     body = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+    return rendered_json_answer(status, body, headers)
+
+
+def rendered_json_answer(status: int, body: bytes, headers: Mapping[str, str] | None = None) -> HttpAnswer:
     base = {"content-type": "application/json", "cache-control": "no-store"}
     return HttpAnswer(status=status, body=body, headers={**base, **(headers or {})})
 

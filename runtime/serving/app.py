@@ -1,7 +1,7 @@
 """A FastAPI application with Chancery's manners: strict JSON, problem documents, health, metrics."""
 
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from runtime.logs import get_logger
 from runtime.serving.answers import AnswerError, failure, json_answer, problem
 from runtime.serving.body import BoundedBody
-from runtime.serving.observe import Observe
+from runtime.serving.observe import Observe, request_seconds
 from runtime.strict_json import StrictJsonError, parse_strict
 
 _log = get_logger("http")
@@ -21,10 +21,14 @@ _log = get_logger("http")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vitals:
-    """What a process says of itself: `failing` names the parts that do not work and why."""
+    """What a process says of itself: `failing` names the parts that do not work and why.
+
+    `body_limits`: paths whose bodies may be larger than others', in bytes.
+    """
 
     failing: Callable[[], Mapping[str, str]]
     registry: CollectorRegistry
+    body_limits: Mapping[str, int] = field(default_factory=dict)
 
 
 class StrictRoute(APIRoute):
@@ -66,13 +70,14 @@ def new_app(title: str, vitals: Vitals) -> FastAPI:
         redirect_slashes=False,
     )
     app.router.route_class = StrictRoute
+    app.state.request_seconds = request_seconds(vitals.registry)
     _add_vitals(app, vitals)
     app.add_exception_handler(AnswerError, _on_answer)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(Exception, _on_bug)
-    app.add_middleware(BoundedBody)
-    app.add_middleware(Observe, registry=vitals.registry)
+    app.add_middleware(BoundedBody, limits=vitals.body_limits)
+    app.add_middleware(Observe, seconds=app.state.request_seconds)
     return app
 
 

@@ -14,17 +14,21 @@ _TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 _log = get_logger("http")
 
 
+def request_seconds(registry: CollectorRegistry) -> Histogram:
+    return Histogram(
+        "chancery_http_request_seconds",
+        "Time from the request's arrival to the end of its answer",
+        ("method", "route", "status"),
+        registry=registry,
+    )
+
+
 class Observe:
     """ASGI middleware. The raw path is never kept: only its route, which names no one."""
 
-    def __init__(self, app: ASGIApp, registry: CollectorRegistry) -> None:
+    def __init__(self, app: ASGIApp, seconds: Histogram) -> None:
         self._app = app
-        self._seconds = Histogram(
-            "chancery_http_request_seconds",
-            "Time from the request's arrival to the end of its answer",
-            ("method", "route", "status"),
-            registry=registry,
-        )
+        self._seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

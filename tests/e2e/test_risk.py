@@ -4,7 +4,6 @@ import asyncio
 import re
 import uuid
 import zlib
-from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -21,29 +20,13 @@ from runtime.kafka_admin import open_admin
 from runtime.kafka_batches import KafkaRecord
 from tests.support.chancery import OTHER_PASSWORD, Chancery, Person, bearer
 from tests.support.processes import life_of
-from tests.support.risk import A_DAY, conclusions, risk_process
+from tests.support.risk import A_DAY, TOLD_SECONDS, conclusions, risk_process, until_concluded
 from tests.support.tasks import eventually
 
 NOTICE, FLAG, STEP_UP = "owner_notice.requested", "session.flagged", "session.step_up_required"
-TOLD_SECONDS = 90.0
-"""A worker that was killed is missed after some seconds, and a new one begins after that."""
 QUIET_SECONDS = 3.0
 FAILURES = {**A_DAY, "CHANCERY_RISK_FAILURES": "6"}
 """Fewer than the stack's own worker waits for."""
-
-
-async def until_concluded(
-    chancery: Chancery, account_id: str, *expected: tuple[str, str]
-) -> list[tuple[str, str]]:
-    """All conclusions about an account, once these are among them."""
-    found: list[tuple[str, str]] = []
-
-    async def is_there() -> bool:
-        found[:] = await conclusions(chancery, account_id)
-        return not Counter(expected) - Counter(found)
-
-    await eventually(is_there, within_seconds=TOLD_SECONDS)
-    return found
 
 
 async def guess(chancery: Chancery, person: Person, times: int) -> None:

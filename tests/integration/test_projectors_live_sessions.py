@@ -4,45 +4,28 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import redis
-from prometheus_client import CollectorRegistry
 
 from eventstore.memory_log import MemoryLog
-from projectors.metrics import Metrics
-from projectors.runner import Runner
-from projectors.tables import Tables
-from projectors.valkey_v1 import ValkeyV1
-from projectors.versions import first_versions
 from readmodels.live_sessions import LiveSession, LiveSessions, Missing
+from readmodels.revoked_tokens import TokenIds
 from readmodels.tables import create_tables
-from runtime.health import Health
 from runtime.postgres import Postgres
 from runtime.redis import Valkey
 from tests.support.examples import refreshed
 from tests.support.memory_keys import KeyTopic
 from tests.support.people import account_id_in, registered, revoked, session_of, stream_of
+from tests.support.runners import PARTITIONS, tables_runner, valkey_runner
 from tests.support.scribe import Scribe
 from tests.support.stores import Verdicts
 from tests.support.tasks import eventually, running
 from tests.support.writers import new_log
 
-PARTITIONS = 2
 ENOUGH = timedelta(seconds=60)
 
 
 def sessions_in(valkey: Valkey, postgres: Postgres, stale: timedelta = ENOUGH) -> LiveSessions:
     verdicts = Verdicts(valkey=valkey, postgres=postgres, partitions=PARTITIONS).within(stale)
     return LiveSessions(valkey, postgres, verdicts, partitions=PARTITIONS, stale=stale)
-
-
-def valkey_runner(log: MemoryLog, keys: KeyTopic, valkey: Valkey) -> Runner:
-    metrics = Metrics(CollectorRegistry())
-    return Runner(log, keys.keyring(), ValkeyV1(valkey, metrics, partitions=PARTITIONS), Health(), metrics)
-
-
-def tables_runner(log: MemoryLog, keys: KeyTopic, postgres: Postgres) -> Runner:
-    metrics = Metrics(CollectorRegistry())
-    tables = Tables(postgres, first_versions(), metrics)
-    return Runner(log, keys.keyring(), tables, Health(), metrics)
 
 
 async def is_found(asked: LiveSessions, session_id: str, expected: LiveSession | Missing) -> bool:
@@ -143,6 +126,6 @@ async def test_who_waited_for_a_position_believes_no_tables_that_are_behind(
     asked = sessions_in(valkey, postgres)
     async with running(valkey_runner(log, keys, valkey).run()):
         await eventually(lambda: is_found(asked, kept.session_id, kept))
-        assert await verdicts.verdict(kept.session_id, "j") == "live"
-        assert await verdicts.verdict_at_position(kept.session_id, "j") == "unknown"
+        assert await verdicts.verdict(TokenIds(session_id=kept.session_id, jti="j")) == "live"
+        assert await verdicts.verdict_at_position(TokenIds(session_id=kept.session_id, jti="j")) == "unknown"
         assert await asked.find_in_tables(kept.session_id) == "unknown"

@@ -21,7 +21,7 @@ from localstack.stack import StackInfo
 from projectors import app, mailer_app
 from readmodels.accounts import account_rows
 from readmodels.positions import PositionWatch
-from readmodels.revocations import Revocations, RevocationView
+from readmodels.revoked_tokens import TokenIds
 from runtime.clock import utc_now
 from runtime.codes import MailedCodes
 from runtime.health import Health
@@ -33,6 +33,7 @@ from runtime.serving.worker import Rest
 from runtime.settings import Settings, secret_bytes
 from tests.support.people import account_id_in, registered, revoked, session_of, stream_of
 from tests.support.scribe import Scribe
+from tests.support.stores import Verdicts
 from tests.support.tasks import eventually, running
 
 PARTITIONS = 4
@@ -92,8 +93,7 @@ async def test_what_is_acknowledged_is_soon_seen_and_a_revocation_soon_refused(
 ) -> None:
     health = Health()
     watch = PositionWatch(postgres)
-    view = RevocationView(valkey, partitions=PARTITIONS)
-    asked = Revocations(view, postgres, partitions=PARTITIONS, stale=timedelta(seconds=5))
+    asked = Verdicts(valkey=valkey, postgres=postgres, partitions=PARTITIONS).within(timedelta(seconds=5))
     seen, refused = [], []
     loop = asyncio.get_running_loop()
     async with running(app.run(live.settings, health, CollectorRegistry(), Rest()), watch.run()):
@@ -107,12 +107,12 @@ async def test_what_is_acknowledged_is_soon_seen_and_a_revocation_soon_refused(
             seen.append(loop.time() - began)
             async with postgres.connection() as connection:
                 assert list(await account_rows(connection, "accounts", [account_id])) == [account_id]
-            assert await asked.verdict(session.session_id, "j") == "live"
+            assert await asked.verdict(TokenIds(session_id=session.session_id, jti="j")) == "live"
             await live.scribe.write(stream_of(account_id), revoked(session))
             began = loop.time()
 
             async def is_refused(session_id: str = session.session_id) -> bool:
-                return await asked.verdict(session_id, "j") == "revoked"
+                return await asked.verdict(TokenIds(session_id=session_id, jti="j")) == "revoked"
 
             await eventually(is_refused)
             refused.append(loop.time() - began)

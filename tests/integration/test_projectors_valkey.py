@@ -5,43 +5,24 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import redis
-from prometheus_client import CollectorRegistry
 
 from events.streams import client_stream
-from eventstore.memory_log import MemoryLog
-from projectors.metrics import Metrics
-from projectors.runner import Runner
-from projectors.tables import Tables
-from projectors.valkey_v1 import ValkeyV1
-from projectors.versions import first_versions
 from readmodels import valkey_keys as keys_of
-from readmodels.revocations import Revocations, RevocationView
+from readmodels.revocations import Revocations
 from readmodels.revoked_tokens import TokenIds, Verdict
 from runtime.health import Health
 from runtime.postgres import Postgres
 from runtime.redis import Valkey
 from tests.support.memory_keys import KeyTopic
-from tests.support.people import account_id_in, client, given_up, revoked, session_of, stream_of
+from tests.support.people import account_id_in, client, given_up
+from tests.support.runners import PARTITIONS, revoke_one, tables_runner, valkey_runner
 from tests.support.scribe import Scribe
 from tests.support.stores import Verdicts
 from tests.support.tasks import eventually, running
 from tests.support.writers import new_log
 
-PARTITIONS = 2
 STALE = timedelta(seconds=1)
 ENOUGH = timedelta(seconds=60)
-
-
-def valkey_runner(log: MemoryLog, keys: KeyTopic, valkey: Valkey, health: Health | None = None) -> Runner:
-    metrics = Metrics(CollectorRegistry())
-    sink = ValkeyV1(valkey, metrics, partitions=PARTITIONS)
-    return Runner(log, keys.keyring(), sink, health or Health(), metrics)
-
-
-def tables_runner(log: MemoryLog, keys: KeyTopic, postgres: Postgres) -> Runner:
-    metrics = Metrics(CollectorRegistry())
-    tables = Tables(postgres, first_versions(), metrics)
-    return Runner(log, keys.keyring(), tables, Health(), metrics)
 
 
 @pytest.fixture
@@ -49,16 +30,8 @@ def verdicts(valkey: Valkey, postgres: Postgres) -> Verdicts:
     return Verdicts(valkey=valkey, postgres=postgres, partitions=PARTITIONS)
 
 
-async def revoke_one(scribe: Scribe, at: datetime | None = None) -> tuple[str, str]:
-    """The ids of a session that was revoked at that time, and of one that was not."""
-    account_id = account_id_in(1)
-    ended, kept = session_of(account_id, 1), session_of(account_id, 2)
-    await scribe.write(stream_of(account_id), ended, kept, revoked(ended), at=at)
-    return ended.session_id, kept.session_id
-
-
 async def is_verdict(asked: Revocations, session_id: str | None, verdict: Verdict, jti: str = "j") -> bool:
-    return await asked.verdict(session_id, jti) == verdict
+    return await asked.verdict(TokenIds(session_id=session_id, jti=jti)) == verdict
 
 
 async def test_a_revoked_session_is_refused_and_others_are_live(valkey: Valkey, verdicts: Verdicts) -> None:
@@ -68,7 +41,7 @@ async def test_a_revoked_session_is_refused_and_others_are_live(valkey: Valkey, 
     asked = verdicts.within(ENOUGH)
     async with running(valkey_runner(log, keys, valkey).run()):
         await eventually(lambda: is_verdict(asked, kept, "live"))
-        assert await asked.verdict(ended, "j") == "revoked"
+        assert await asked.verdict(TokenIds(session_id=ended, jti="j")) == "revoked"
         several = [TokenIds(session_id=s, jti="j") for s in (kept, ended, kept)]
         assert await asked.verdicts(several) == ("live", "revoked", "live")
         assert await asked.verdicts([]) == ()
@@ -82,7 +55,7 @@ async def test_a_client_token_is_refused_by_its_own_id(valkey: Valkey, verdicts:
     asked = verdicts.within(ENOUGH)
     async with running(valkey_runner(log, keys, valkey).run()):
         await eventually(lambda: is_verdict(asked, None, "live", "j2"))
-        assert await asked.verdict(None, "j1") == "revoked"
+        assert await asked.verdict(TokenIds(session_id=None, jti="j1")) == "revoked"
 
 
 async def test_a_flushed_valkey_is_rebuilt_and_never_calls_a_revoked_session_live(
@@ -95,15 +68,15 @@ async def test_a_flushed_valkey_is_rebuilt_and_never_calls_a_revoked_session_liv
     seen: set[Verdict] = set()
 
     async def is_rebuilt() -> bool:
-        verdict = await asked.verdict(ended, "j")
+        verdict = await asked.verdict(TokenIds(session_id=ended, jti="j"))
         seen.add(verdict)
-        return verdict == "revoked" and await asked.verdict(kept, "j") == "live"
+        return verdict == "revoked" and await asked.verdict(TokenIds(session_id=kept, jti="j")) == "live"
 
     async with running(valkey_runner(log, keys, valkey).run()):
         await eventually(is_rebuilt)
         for _ in range(3):
             valkey_admin.flushall()
-            assert await asked.verdict(kept, "j") == "unknown"
+            assert await asked.verdict(TokenIds(session_id=kept, jti="j")) == "unknown"
             await eventually(is_rebuilt)
     assert "live" not in seen
 
@@ -144,7 +117,7 @@ async def test_a_stopped_projector_makes_verdicts_unknown_and_revoked_stays_revo
     async with running(valkey_runner(log, keys, valkey).run()):
         await eventually(lambda: is_verdict(asked, kept, "live"))
     await eventually(lambda: is_verdict(asked, kept, "unknown"))
-    assert await asked.verdict(ended, "j") == "revoked"
+    assert await asked.verdict(TokenIds(session_id=ended, jti="j")) == "revoked"
 
 
 async def test_postgresql_answers_while_valkey_cannot(valkey: Valkey, verdicts: Verdicts) -> None:
@@ -158,7 +131,9 @@ async def test_postgresql_answers_while_valkey_cannot(valkey: Valkey, verdicts: 
         await eventually(lambda: is_verdict(asked, kept, "live"))
         several = [TokenIds(session_id=ended, jti="j"), TokenIds(session_id=None, jti="j1")]
         assert await asked.verdicts(several) == ("revoked", "revoked")
-        assert await asked.verdict("a session too young for the tables", "j") == "live"
+        assert (
+            await asked.verdict(TokenIds(session_id="a session too young for the tables", jti="j")) == "live"
+        )
     await eventually(lambda: is_verdict(asked, kept, "unknown"))
     assert await asked.verdicts(several) == ("revoked", "revoked")
 
@@ -166,9 +141,8 @@ async def test_postgresql_answers_while_valkey_cannot(valkey: Valkey, verdicts: 
 async def test_nobody_answers_is_unknown_within_the_deadline(postgres: Postgres) -> None:
     nowhere = Valkey.open("redis://127.0.0.1:1/0", timeout_seconds=1)
     gone = await Postgres.open("postgresql://postgres@127.0.0.1:1/postgres")
-    view = RevocationView(nowhere, partitions=PARTITIONS)
-    asked = Revocations(view, gone, partitions=PARTITIONS, stale=STALE)
-    assert await asked.verdict("s", "j") == "unknown"
+    asked = Verdicts(valkey=nowhere, postgres=gone, partitions=PARTITIONS).within(STALE)
+    assert await asked.verdict(TokenIds(session_id="s", jti="j")) == "unknown"
     await nowhere.close()
     await gone.close()
 
@@ -202,7 +176,7 @@ async def test_a_valkey_that_may_forget_is_refused(
     try:
         async with running(valkey_runner(log, keys, valkey, health).run()):
             await eventually(lambda: says(health, "set noeviction"))
-            assert await asked.verdict(kept, "j") == "unknown"
+            assert await asked.verdict(TokenIds(session_id=kept, jti="j")) == "unknown"
             valkey_admin.config_set("maxmemory-policy", "noeviction")
             await eventually(lambda: is_verdict(asked, kept, "live"))
     finally:

@@ -1,7 +1,8 @@
 """Reads the real log from its beginning, with a reader of its own, and asks others how far they read it."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 
 from eventstore.chain import ChainReader, Counted
 from eventstore.kafka_log import KafkaLog
@@ -17,24 +18,46 @@ union all select 'mailer', partition, seq, hash from chancery_mailer.checkpoints
 """
 
 
-async def read_log(settings: Mapping[str, str]) -> dict[str, Counted]:
-    """Every commit that counts, by position."""
-    partitions = int(settings.get("CHANCERY_PARTITIONS", "8"))
+class LogFollower:
+    """Everything that counts in some partitions: each call of `more` adds what came since the one before."""
+
+    def __init__(self, log: KafkaLog, chains: Sequence[ChainReader]) -> None:
+        self._log = log
+        self._chains = {chain.partition: chain for chain in chains}
+        self.counted: dict[str, Counted] = {}
+        """By position, partition by partition in the order of the log."""
+
+    async def more(self) -> None:
+        for number, chain in self._chains.items():
+            end = await self._log.end(number)
+            while chain.head.next_offset < end:
+                for record in await self._log.read(number, chain.head.next_offset, wait_seconds=1):
+                    admitted = chain.admit(record)
+                    if admitted is not None:
+                        self.counted[str(admitted.position)] = admitted
+
+
+def partition_count(settings: Mapping[str, str]) -> int:
+    return int(settings.get("CHANCERY_PARTITIONS", "8"))
+
+
+@asynccontextmanager
+async def following_log(settings: Mapping[str, str], *wanted: int) -> AsyncIterator[LogFollower]:
+    """Of these partitions, or of all."""
+    partitions = partition_count(settings)
     log = KafkaLog(settings["CHANCERY_KAFKA_BOOTSTRAP"], "chancery.events", partitions)
     await log.start()
     try:
-        counted: dict[str, Counted] = {}
-        for number in range(partitions):
-            chain = ChainReader(number, partitions)
-            end = await log.end(number)
-            while chain.head.next_offset < end:
-                for record in await log.read(number, chain.head.next_offset, wait_seconds=1):
-                    admitted = chain.admit(record)
-                    if admitted is not None:
-                        counted[str(admitted.position)] = admitted
-        return counted
+        yield LogFollower(log, [ChainReader(number, partitions) for number in wanted or range(partitions)])
     finally:
         await log.stop()
+
+
+async def read_log(settings: Mapping[str, str], *wanted: int) -> dict[str, Counted]:
+    """Every commit that counts in these partitions, or in all, by position."""
+    async with following_log(settings, *wanted) as follower:
+        await follower.more()
+        return follower.counted
 
 
 async def settled_heads(settings: Mapping[str, str], log: Mapping[str, Counted]) -> Sequence[Head]:

@@ -3,20 +3,26 @@
 import asyncio
 import sys
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from os import environ
 
-from events.streams import account_stream
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from events.streams import account_stream, partition_of
 from localstack.ports import LOOPBACK, free_port_variables
 from tests.support.chancery import Chancery, until_ready
-from tests.support.log_reading import read_log
+from tests.support.log_reading import LogFollower, following_log, partition_count
+from tests.support.tasks import eventually
 
 A_DAY = {"CHANCERY_RISK_WINDOW_SECONDS": "86400"}
 """For a worker whose windows hardly ever end while a test runs."""
 CONCLUSIONS = frozenset({"session.flagged", "session.step_up_required", "owner_notice.requested"})
 STOP_SECONDS = 20.0
+TOLD_SECONDS = 90.0
+"""A worker that was killed is missed after some seconds, and a new one begins after that."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -74,8 +80,10 @@ class RiskProcess:
 
 @asynccontextmanager
 async def risk_process(chancery: Chancery, more: Mapping[str, str]) -> AsyncIterator[RiskProcess]:
-    """Ready, with settings of its own; gone afterwards."""
+    """Ready, with settings of its own; gone afterwards. What earlier tests did in the stack's own feed is no news to it."""
     opened = RiskProcess(chancery=chancery, more=more)
+    if "CHANCERY_PUBLIC_TOPIC" not in more:
+        await _begin_at_the_end(chancery.settings, opened.group)
     await opened.start()
     keeping = asyncio.create_task(opened.keep_alive())
     try:
@@ -90,10 +98,48 @@ async def risk_process(chancery: Chancery, more: Mapping[str, str]) -> AsyncIter
 
 async def conclusions(chancery: Chancery, account_id: str) -> list[tuple[str, str]]:
     """Types and reasons of what was concluded about an account, in the order of the log."""
-    log = await read_log(chancery.settings)
+    async with following_log(chancery.settings, _partition(chancery, account_id)) as follower:
+        await follower.more()
+        return _conclusions(follower, account_id)
+
+
+async def until_concluded(
+    chancery: Chancery, account_id: str, *expected: tuple[str, str]
+) -> list[tuple[str, str]]:
+    """All conclusions about an account, once these are among them."""
+    async with following_log(chancery.settings, _partition(chancery, account_id)) as follower:
+
+        async def is_there() -> bool:
+            await follower.more()
+            return not Counter(expected) - Counter(_conclusions(follower, account_id))
+
+        await eventually(is_there, within_seconds=TOLD_SECONDS)
+        return _conclusions(follower, account_id)
+
+
+async def _begin_at_the_end(settings: Mapping[str, str], group: str) -> None:
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=settings["CHANCERY_KAFKA_BOOTSTRAP"], group_id=group, enable_auto_commit=False
+    )
+    await consumer.start()
+    try:
+        partitions = [
+            TopicPartition("chancery.public", number) for number in range(partition_count(settings))
+        ]
+        consumer.assign(partitions)
+        await consumer.commit(await consumer.end_offsets(partitions))
+    finally:
+        await consumer.stop()
+
+
+def _partition(chancery: Chancery, account_id: str) -> int:
+    return partition_of(account_stream(account_id), partition_count(chancery.settings))
+
+
+def _conclusions(follower: LogFollower, account_id: str) -> list[tuple[str, str]]:
     return [
         (event.type, event.data["reason"])
-        for counted in log.values()
+        for counted in follower.counted.values()
         for event in counted.commit.events
         if event.stream == account_stream(account_id) and event.type in CONCLUSIONS
     ]

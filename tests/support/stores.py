@@ -12,6 +12,7 @@ import redis
 
 from localstack.ports import free_port_variables
 from localstack.stack import StackInfo, start_stack, stop_stack
+from readmodels.revocation_feed import RevocationFeed
 from readmodels.revocations import Revocations, RevocationView
 from runtime.postgres import Postgres
 from runtime.redis import Valkey
@@ -58,7 +59,7 @@ async def valkey(projector_stack: StackInfo, valkey_admin: "redis.Redis") -> Asy
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdicts:
-    """How a test asks for verdicts."""
+    """How a test asks the stores for verdicts: the feed is not running."""
 
     valkey: Valkey
     postgres: Postgres
@@ -66,4 +67,5 @@ class Verdicts:
 
     def within(self, stale: timedelta) -> Revocations:
         view = RevocationView(self.valkey, partitions=self.partitions)
-        return Revocations(view, self.postgres, partitions=self.partitions, stale=stale)
+        feed = RevocationFeed(self.valkey, partitions=self.partitions, stale=stale)
+        return Revocations(feed, view, self.postgres, partitions=self.partitions, stale=stale)

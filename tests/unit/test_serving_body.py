@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 from starlette.types import Message, Receive, Scope, Send
 
 from runtime.serving.body import MAX_BODY_BYTES, BoundedBody
-from runtime.serving.observe import Observe
+from runtime.serving.observe import Observe, request_seconds
 
 GONE = {"type": "http.disconnect"}
 
@@ -58,7 +58,7 @@ async def told(app: Any, scope: Scope, *arriving: Message) -> list[Message]:
 async def test_a_body_in_parts_arrives_as_one_and_then_the_client_can_still_go() -> None:
     app = Echo()
     arriving = [part(b"a", more=True), {"type": "http.request", "more_body": True}, part(b"b"), GONE]
-    sent = await told(BoundedBody(app), http_scope(), *arriving)
+    sent = await told(BoundedBody(app, {}), http_scope(), *arriving)
     assert [message.get("body") for message in sent] == [None, b"ab"]
     assert app.messages == [part(b"ab"), GONE]
 
@@ -66,14 +66,16 @@ async def test_a_body_in_parts_arrives_as_one_and_then_the_client_can_still_go()
 async def test_a_body_of_exactly_the_limit_is_taken() -> None:
     app = Echo()
     body = b"x" * MAX_BODY_BYTES
-    await told(BoundedBody(app), http_scope(), part(body[:-1], more=True), part(body[-1:]), GONE)
+    await told(BoundedBody(app, {}), http_scope(), part(body[:-1], more=True), part(body[-1:]), GONE)
     assert app.messages[0] == part(body)
 
 
 @pytest.mark.parametrize("path", ["/v1/things", "/oauth/token"])
 async def test_a_body_over_the_limit_is_413_without_waiting_for_its_end(path: str) -> None:
     app = Echo()
-    start, body = await told(BoundedBody(app), http_scope(path), part(b"x" * (MAX_BODY_BYTES + 1), more=True))
+    start, body = await told(
+        BoundedBody(app, {}), http_scope(path), part(b"x" * (MAX_BODY_BYTES + 1), more=True)
+    )
     title = "The request body is larger than 65536 bytes."
     shape: dict[str, object] = {"type": "urn:chancery:problem:body-too-large", "title": title, "status": 413}
     if path.startswith("/oauth/"):
@@ -85,7 +87,7 @@ async def test_a_body_over_the_limit_is_413_without_waiting_for_its_end(path: st
 
 async def test_a_client_that_goes_away_before_its_body_came_gets_nothing_done() -> None:
     app = Echo()
-    assert await told(BoundedBody(app), http_scope(), part(b"half", more=True), GONE) == []
+    assert await told(BoundedBody(app, {}), http_scope(), part(b"half", more=True), GONE) == []
     assert app.scopes == []
 
 
@@ -93,6 +95,6 @@ async def test_a_client_that_goes_away_before_its_body_came_gets_nothing_done() 
 async def test_what_is_no_http_request_passes_untouched(kind: str) -> None:
     app = Echo()
     scope = {"type": kind}
-    assert await told(BoundedBody(app), scope) == []
-    assert await told(Observe(app, CollectorRegistry()), scope) == []
+    assert await told(BoundedBody(app, {}), scope) == []
+    assert await told(Observe(app, request_seconds(CollectorRegistry())), scope) == []
     assert app.scopes == [{"type": kind}] * 2

@@ -12,7 +12,6 @@ from eventstore.writer import Draft
 from query_api.key_set import KeySet
 from query_api.tokens import CannotKnowError, TokenChecks, TokenRules
 from readmodels.live_sessions import LiveSessions
-from readmodels.revocations import Revocations, RevocationView
 from runtime.access_token import verify_access_token
 from runtime.keys import derive_keys
 from runtime.postgres import Postgres
@@ -20,6 +19,7 @@ from runtime.redis import Valkey
 from runtime.signing import new_signing_key
 from tests.support.examples import ABSOLUTE, IDLE, MINUTE
 from tests.support.memory_keys import KeyTopic
+from tests.support.stores import Verdicts
 from tests.support.writers import SYSTEM, new_log, new_writer
 
 KEYS = derive_keys(bytes(32))
@@ -58,9 +58,9 @@ async def test_a_partition_whose_time_ran_ahead_issues_no_token_from_the_future(
 async def test_without_any_key_nobody_can_tell() -> None:
     postgres = await Postgres.open(f"postgresql://{NOBODY}/x")
     valkey = Valkey.open(f"redis://{NOBODY}", timeout_seconds=0.1)
-    revocations = Revocations(RevocationView(valkey, partitions=1), postgres, partitions=1, stale=MINUTE)
+    revocations = Verdicts(valkey=valkey, postgres=postgres, partitions=1).within(MINUTE)
     sessions = LiveSessions(valkey, postgres, revocations, partitions=1, stale=MINUTE)
-    rules = TokenRules(issuer="i", audience="a")
+    rules = TokenRules(issuer="i", audience="a", most_cached=1)
     key_set = KeySet(postgres, lambda: datetime.now(UTC), partitions=1, lead=MINUTE)
     checks = TokenChecks(key_set, revocations, sessions, lambda: datetime.now(UTC), rules, KEYS.refresh_key)
     with pytest.raises(CannotKnowError):

@@ -3,14 +3,17 @@
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Literal
 from urllib.parse import urlsplit
 
 import pytest
 
+from events.streams import SIGNING_KEYS, account_stream, partition_of
 from runtime.postgres import Postgres
 from tests.e2e.faults.conftest import judged
 from tests.support.chancery import Chancery, Person, problem_code
 from tests.support.history import Command, History
+from tests.support.log_reading import partition_count
 from tests.support.replicas import QUICK, RIVALS, Replica, fleet
 from tests.support.soak import record, times
 from tests.support.tasks import eventually
@@ -22,6 +25,7 @@ update write_model.checkpoints
 set seq = seq + 50, hash = 'from a longer log', record_offset = record_offset + 50, next_offset = next_offset + 50
 where partition = $1
 """
+Held = Literal["people", "signing-keys"]
 ANOTHER = "update write_model.checkpoints set hash = 'from another log' where partition = $1"
 
 
@@ -114,12 +118,13 @@ async def until_saved(databases: Databases, name: str) -> None:
 
 
 @pytest.mark.parametrize("tampering", [AHEAD, ANOTHER], ids=["ahead", "another"])
+@pytest.mark.parametrize("held", ["people", "signing-keys"])
 @pytest.mark.timeout(300)
 async def test_a_write_model_of_another_log_halts_its_partition_and_says_why(
-    arena: Chancery, databases: Databases, tampering: str
+    arena: Chancery, databases: Databases, tampering: str, held: Held
 ) -> None:
-    database, person = await databases.new(), await arena.new_person()
-    partition = int(person.tokens["position"].partition(":")[0])
+    database, person = await databases.new(), await person_beside(arena, held)
+    partition = partition_for(arena, account_stream(person.account_id))
     async with replica_on(arena, databases.dsn(database)) as replica:
         await rename(History(sides=[replica.chancery]), person, COMMANDS)
         await until_saved(databases, database)
@@ -139,3 +144,17 @@ async def test_a_write_model_of_another_log_halts_its_partition_and_says_why(
         assert (refused.status_code, problem_code(refused)) == (503, "log-halted")
     record("write model of another log", 1)
     await judged(arena)
+
+
+def partition_for(arena: Chancery, stream: str) -> int:
+    return partition_of(stream, partition_count(arena.settings))
+
+
+async def person_beside(arena: Chancery, held: Held) -> Person:
+    """Somebody whose partition is the one of the signing keys, or is one that holds people only."""
+    for _ in range(100):
+        person = await arena.new_person()
+        partition = partition_for(arena, account_stream(person.account_id))
+        if (partition == partition_for(arena, SIGNING_KEYS)) == (held == "signing-keys"):
+            return person
+    raise AssertionError("nobody was dealt that partition")

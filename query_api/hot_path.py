@@ -1,0 +1,180 @@
+"""The short way of the three questions that are asked most: introspection, batches, forward-auth.
+
+It answers what memory alone can tell: who asks was known a moment ago, the token is well-formed, and the revocation
+feed is fresh. Everything else, and every error, goes the long way through FastAPI to the routes of the same paths, so
+that there is one place for each of them. `tests/e2e/test_hot_path.py` compares the two ways.
+
+Law: it never says more than the long way would. Only successes are answered here, and they leave a measurement but no
+line in the log.
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import Iterable, Sequence
+
+import msgspec
+from prometheus_client import Histogram
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from query_api.callers import INTROSPECT_SCOPE, Callers
+from query_api.checked_tokens import CheckedToken
+from query_api.routes import forward_auth, introspection, validation
+from query_api.tokens import TokenChecks
+from runtime.serving.answers import empty_answer, json_answer, rendered_json_answer
+from runtime.serving.ready import ReadyAnswer
+
+Headers = Iterable[tuple[bytes, bytes]]
+BODY_SECONDS = 1.0
+"""What has not arrived by then is waited for on the long way."""
+_FORM = re.compile(rb"token=([A-Za-z0-9._-]{1,8192})(?:&token_type_hint=(?:access|refresh)_token)?")
+_BEARER = re.compile(rb"(?i:bearer) ([A-Za-z0-9._-]{1,8192})")
+_INACTIVE = ReadyAnswer.of(json_answer(200, {"active": False}))
+_INACTIVE_BYTES: bytes = _INACTIVE.body["body"]
+
+
+class _Batch(msgspec.Struct, forbid_unknown_fields=True):
+    tokens: list[str]
+
+
+_decode_batch = msgspec.json.Decoder(_Batch).decode
+
+
+class HotPath:
+    """ASGI application in front of another."""
+
+    def __init__(self, app: ASGIApp, callers: Callers, tokens: TokenChecks, seconds: Histogram) -> None:
+        self._app = app
+        self._callers = callers
+        self._tokens = tokens
+        self._introspected = seconds.labels("POST", introspection.PATH, "200")
+        self._validated = seconds.labels("POST", validation.PATH, "200")
+        self._let_in = seconds.labels("GET", forward_auth.PATH, "200")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            path, method, began = scope["path"], scope["method"], time.perf_counter()
+            if path == introspection.PATH and method == "POST":
+                if self._may_ask(scope["headers"]):
+                    receive, body = await _arrived(receive)
+                    answer = None if body is None else self._introspect(body)
+                    if answer is not None:
+                        await answer.send(send)
+                        self._introspected.observe(time.perf_counter() - began)
+                        return
+            elif path == forward_auth.PATH and method == "GET":
+                answer = self._forward(scope["headers"])
+                if answer is not None:
+                    await answer.send(send)
+                    self._let_in.observe(time.perf_counter() - began)
+                    return
+            elif path == validation.PATH and method == "POST" and self._may_validate(scope["headers"]):
+                receive, body = await _arrived(receive)
+                answer = None if body is None else self._validate(body)
+                if answer is not None:
+                    await answer.send(send)
+                    self._validated.observe(time.perf_counter() - began)
+                    return
+        await self._app(scope, receive, send)
+
+    def _may_ask(self, headers: Headers) -> bool:
+        authorization = _only(headers, b"application/x-www-form-urlencoded")
+        client = None if authorization is None else self._callers.known_client(authorization)
+        return client is not None and INTROSPECT_SCOPE in client.scopes
+
+    def _may_validate(self, headers: Headers) -> bool:
+        checked = self._bearer(_only(headers, b"application/json"))
+        return checked is not None and self._callers.may_introspect(checked.claims)
+
+    def _introspect(self, body: bytes) -> ReadyAnswer | None:
+        match = _FORM.fullmatch(body)
+        found = "unsure" if match is None else self._tokens.look(match[1].decode())
+        if isinstance(found, CheckedToken):
+            return found.answer
+        return _INACTIVE if found == "inactive" else None
+
+    def _forward(self, headers: Headers) -> ReadyAnswer | None:
+        checked = self._bearer(_authorization(headers))
+        return (
+            None
+            if checked is None
+            else ReadyAnswer.of(empty_answer(200, forward_auth.identity(checked.claims)))
+        )
+
+    def _validate(self, body: bytes) -> ReadyAnswer | None:
+        """None for what is not plain enough to have only one reading."""
+        if b"\\" in body or body.count(b'"tokens"') != 1:
+            return None
+        try:
+            tokens: Sequence[str] = _decode_batch(body).tokens
+        except msgspec.MsgspecError:
+            return None
+        if len(tokens) > validation.MOST_TOKENS:
+            return None
+        results = []
+        for token in tokens:
+            found = self._tokens.look(token)
+            if isinstance(found, CheckedToken):
+                results.append(found.answer.body["body"])
+            elif found == "inactive":
+                results.append(_INACTIVE_BYTES)
+            else:
+                return None
+        content = b'{"results":[' + b",".join(results) + b"]}"
+        return ReadyAnswer.of(rendered_json_answer(200, content))
+
+    def _bearer(self, authorization: bytes | None) -> CheckedToken | None:
+        match = None if authorization is None else _BEARER.fullmatch(authorization)
+        found = "unsure" if match is None else self._tokens.look(match[1].decode())
+        return found if isinstance(found, CheckedToken) else None
+
+
+def _authorization(headers: Headers) -> bytes | None:
+    """The one Authorization header."""
+    found = None
+    for name, value in headers:
+        if name == b"authorization":
+            if found is not None:
+                return None
+            found = value
+    return found
+
+
+def _only(headers: Headers, media_type: bytes) -> bytes | None:
+    """The one Authorization header of a request with a body of this type that waits for no position."""
+    authorization = content_type = None
+    for name, value in headers:
+        if name == b"authorization":
+            if authorization is not None:
+                return None
+            authorization = value
+        elif name == b"content-type":
+            content_type = value
+        elif name == b"chancery-min-position":
+            return None
+    return authorization if content_type == media_type else None
+
+
+async def _arrived(receive: Receive) -> tuple[Receive, bytes | None]:
+    """The body if all of it is here soon; and how to receive it (again)."""
+    pending: list[Message] = []
+    is_whole, size = False, 0
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            while not is_whole and size <= validation.MOST_BYTES:
+                message = await receive()
+                pending.append(message)
+                if message["type"] != "http.request":
+                    break
+                size += len(message.get("body", b""))
+                is_whole = not message.get("more_body", False)
+    except TimeoutError:
+        pass
+    came = iter(pending)
+
+    async def again() -> Message:
+        for message in came:
+            return message
+        return await receive()
+
+    return again, b"".join(message.get("body", b"") for message in pending) if is_whole else None

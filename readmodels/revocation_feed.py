@@ -1,0 +1,145 @@
+"""All live revocations in memory, as Valkey pushes them: a check asks no store while this is fresh.
+
+Law: `live` is said only if the store itself said, in answer to a question asked at most `stale` ago, that everything
+the log held was applied, and every entry of its stream up to then was read. The stream counts its entries, so one
+that is missing shows; then all of it is read again. What was revoked stays so until no token can be valid any more.
+"""
+
+import asyncio
+import heapq
+import time
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from typing import Any, Literal, NamedTuple, cast, get_args
+
+from readmodels import valkey_keys as keys
+from readmodels.revoked_tokens import TokenIds, Verdict
+from runtime.redis import Valkey, ValkeyUnavailableError
+
+Kind = Literal["session", "jti", "client"]
+MOST_REVOCATIONS = 2_000_000
+"""With more than this it says `unknown`, and the stores are asked."""
+BELL_SECONDS = 0.25
+"""The store is asked this often when nothing comes."""
+_PAUSE_SECONDS = 0.2
+_PAGE = 1000
+
+
+class Revocation(NamedTuple):
+    """`until_ms` is when no token that this concerns can be valid any more, by the store's clock."""
+
+    kind: Kind
+    id: str
+    position: str
+    until_ms: int
+
+
+class GapError(Exception):
+    """Entries of the stream are missing here, or it is another stream."""
+
+
+class RevocationFeed:
+    def __init__(self, valkey: Valkey, *, partitions: int, stale: timedelta) -> None:
+        """`valkey` must allow answers to take longer than `BELL_SECONDS`."""
+        self._bell = valkey.bell(keys.STREAM)
+        self._poll = valkey.script(keys.POLL)
+        self._scan = valkey.script(keys.SCAN)
+        self._partitions = partitions
+        self._stale_seconds = stale.total_seconds()
+        self._complete_at = float("-inf")
+        self._log_id = ""
+        self._last = keys.STREAM_START
+        self._added = -1
+        self._ends: list[tuple[int, Kind, str]] = []
+        self.revoked: dict[Kind, dict[str, Revocation]] = {kind: {} for kind in get_args(Kind)}
+
+    def age_seconds(self) -> float:
+        """How long ago everything was known here; infinite before it ever was."""
+        return time.monotonic() - self._complete_at
+
+    def verdict(self, token: TokenIds) -> Verdict:
+        """`unknown` where only the stores can tell."""
+        revoked = self.revoked
+        if token.jti in revoked["jti"]:
+            return "revoked"
+        if token.session_id is not None:
+            if token.session_id in revoked["session"]:
+                return "revoked"
+        elif token.client_id is not None and token.client_id in revoked["client"]:
+            return "revoked"
+        return "live" if time.monotonic() - self._complete_at <= self._stale_seconds else "unknown"
+
+    async def run(self) -> None:
+        """Until cancelled: follow the stream, and begin anew after whatever went wrong."""
+        while True:
+            try:
+                await self._begin()
+                while True:
+                    await self._follow()
+                    await self._bell.wait(self._last, seconds=BELL_SECONDS)
+            except (GapError, ValkeyUnavailableError):
+                await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _begin(self) -> None:
+        """Read what is revoked already. The stream's end comes first, so that nothing falls in between."""
+        log_id, _, _, added, last, _ = await self._ask(0)
+        if not log_id:
+            raise GapError
+        if log_id != self._log_id:
+            for found in self.revoked.values():
+                found.clear()
+            self._ends.clear()
+            self._complete_at = float("-inf")
+        cursor = "0"
+        while True:
+            cursor, flat = cast("tuple[str, list[Any]]", await self._scan([], [cursor, _PAGE, keys.REVOKED]))
+            for number in range(0, len(flat), 3):
+                kind, _, named = str(flat[number]).removeprefix(keys.REVOKED).partition(":")
+                self._take(cast("Kind", kind), named, str(flat[number + 1]), int(flat[number + 2]))
+            if cursor == "0":
+                break
+        self._log_id, self._added, self._last = log_id, added, last
+
+    async def _follow(self) -> None:
+        """Read to the stream's present end. GapError if it is not the one that was followed."""
+        while True:
+            asked_at = time.monotonic()
+            log_id, now_ms, age_ms, added, _, entries = await self._ask(_PAGE)
+            if log_id != self._log_id:
+                raise GapError
+            for entry_id, flat in entries:
+                entry = dict(zip(flat[::2], flat[1::2], strict=True))
+                self._take(entry["kind"], entry["id"], entry["position"], int(entry["until_ms"]))
+                self._last = entry_id
+            self._added += len(entries)
+            if self._added == added:
+                break
+            if len(entries) < _PAGE:
+                raise GapError
+        self._forget(now_ms)
+        if age_ms >= 0 and len(self._ends) <= MOST_REVOCATIONS:
+            self._complete_at = max(self._complete_at, asked_at - age_ms / 1000)
+
+    async def _ask(self, most: int) -> tuple[str, int, int, int, str, Sequence[Any]]:
+        answer: Any = await self._poll(
+            [keys.FRESH, keys.LOG, keys.STREAM], [self._partitions, self._last, max(1, most)]
+        )
+        log_id, now_ms, age_ms, added, last, entries = answer
+        return str(log_id), int(now_ms), int(age_ms), int(added), str(last), entries
+
+    def _take(self, kind: Kind, named: str, position: str, until_ms: int) -> None:
+        known = self.revoked[kind].get(named)
+        if known is None or known.until_ms < until_ms:
+            self.revoked[kind][named] = Revocation(kind, named, position, until_ms)
+            heapq.heappush(self._ends, (until_ms, kind, named))
+
+    def _forget(self, now_ms: int) -> None:
+        while self._ends and self._ends[0][0] <= now_ms:
+            _, kind, named = heapq.heappop(self._ends)
+            known = self.revoked[kind].get(named)
+            if known is not None and known.until_ms <= now_ms:
+                del self.revoked[kind][named]
+
+    def __iter__(self) -> Iterator[Revocation]:
+        for found in self.revoked.values():
+            yield from found.values()
