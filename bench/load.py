@@ -17,6 +17,8 @@ class Tally:
 
     seconds: list[float] = field(default_factory=list)
     wrong: int = 0
+    sample: bytes = b""
+    """The beginning of a wrong answer."""
     elapsed: float = 0.0
 
     @property
