@@ -6,11 +6,11 @@ BIN := .venv/bin
 BOOTSTRAP := $(PYTHON) localstack/bootstrap.py
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs inbox clean demo check test soak format runtime dev
+.PHONY: help up down status logs inbox clean demo lint check test soak format runtime dev
 
 help:
 	@echo "make up | demo | status | logs | inbox | down | clean     the local stack"
-	@echo "make check | test | soak | format                        development"
+	@echo "make lint | check | test | soak | format                 development"
 
 runtime:
 	@$(BOOTSTRAP) runtime
@@ -24,15 +24,21 @@ up status inbox clean demo down: runtime
 logs: runtime
 	@$(BIN)/chancery logs --follow
 
-check: dev
+lint: dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+check: lint
 	$(BIN)/python -m pytest tests/unit tests/property
 
+# Schedules and faults are run as they would be in use: measuring their coverage would slow them to half.
+LONG := tests/simulation tests/e2e/faults
+
 test: dev
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python -m pytest --cov --cov-report=term $(addprefix --ignore=,$(LONG))
+	$(BIN)/python -m pytest $(LONG)
 
 # SCHEDULES=n runs fewer than the usual million, FAULT_RUNS=n all fault tests more than once; with
 # CHANCERY_SOAK_FACTOR=n each of them does n times as much. What ran is noted in docs/reference/soak.md.

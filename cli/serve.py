@@ -103,9 +103,10 @@ async def _query(settings: "Settings") -> None:
     from runtime.collector import freeze_what_stays
     from runtime.serving.server import serve_http
 
-    async with open_query_api(settings) as app:
+    leaving = asyncio.Event()
+    async with open_query_api(settings, leaving) as app:
         freeze_what_stays()
-        await serve_http(app, host=settings.bind_host, port=settings.query_port)
+        await serve_http(app, host=settings.bind_host, port=settings.query_port, leaving=leaving)
 
 
 async def _projectors(settings: "Settings") -> None:

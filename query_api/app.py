@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from datetime import timedelta
 
 from fastapi import Request, Response
@@ -22,6 +23,7 @@ from query_api.routes import (
     me,
     metadata,
     projections,
+    revocations,
     validation,
 )
 from query_api.services import Services, Urls
@@ -30,7 +32,6 @@ from readmodels.live_sessions import LiveSessions
 from readmodels.positions import PositionWatch
 from readmodels.revocation_feed import RevocationFeed
 from readmodels.revocations import Revocations, RevocationView
-from readmodels.revoked_tokens import TokenIds
 from runtime.clock import Clock
 from runtime.health import Health
 from runtime.keys import derive_keys
@@ -49,45 +50,81 @@ PUSH_SECONDS = 1.0
 POSTGRES_SECONDS = 2.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stores:
+    """`pushing` is the same Valkey, asked with the patience that waiting for news needs."""
+
+    postgres: Postgres
+    valkey: Valkey
+    pushing: Valkey
+
+
 @contextlib.asynccontextmanager
-async def open_query_api(settings: Settings) -> AsyncIterator[ASGIApp]:
-    """The application. It starts before its stores and says by itself when it is ready."""
+async def open_query_api(settings: Settings, leaving: asyncio.Event) -> AsyncIterator[ASGIApp]:
+    """The application. It starts before its stores and says by itself when it is ready.
+
+    Answers that would never end do so once `leaving` is set.
+    """
     async with contextlib.AsyncExitStack() as stack:
-        postgres = await Postgres.open(
-            settings.postgres_dsn.get_secret_value(), timeout_seconds=POSTGRES_SECONDS
-        )
-        stack.push_async_callback(postgres.close)
-        valkey = Valkey.open(settings.redis_url.get_secret_value(), timeout_seconds=VALKEY_SECONDS)
-        stack.push_async_callback(valkey.close)
-        pushing = Valkey.open(settings.redis_url.get_secret_value(), timeout_seconds=PUSH_SECONDS)
-        stack.push_async_callback(pushing.close)
+        stores = await stack.enter_async_context(_open_stores(settings))
+        postgres, partitions = stores.postgres, settings.partitions
         stale = timedelta(seconds=settings.revocation_stale_seconds)
-        watch, clock = PositionWatch(postgres), StoreClock()
-        key_set = KeySet(
-            postgres,
-            clock,
-            partitions=settings.partitions,
-            lead=timedelta(seconds=settings.signing_key_lead_seconds),
-        )
-        feed = RevocationFeed(pushing, partitions=settings.partitions, stale=stale)
-        revocations = Revocations(
-            feed,
-            RevocationView(valkey, partitions=settings.partitions),
-            postgres,
-            partitions=settings.partitions,
-            stale=stale,
-        )
-        sessions = LiveSessions(valkey, postgres, revocations, partitions=settings.partitions, stale=stale)
-        health = Health()
+        watch, clock, health = PositionWatch(postgres), StoreClock(), Health()
+        lead = timedelta(seconds=settings.signing_key_lead_seconds)
+        key_set = KeySet(postgres, clock, partitions=partitions, lead=lead)
+        feed = RevocationFeed(stores.pushing, partitions=partitions, stale=stale)
+        tokens = _token_checks(settings, stores, feed, key_set, clock)
         health.set("keys", "the signing keys were not read yet")
-        for loop in (clock.run(postgres), watch.run(), feed.run(), _look(key_set, revocations, health)):
+        for loop in (clock.run(postgres), watch.run(), feed.run(), _look(key_set, tokens, health)):
             stack.push_async_callback(_stop, asyncio.create_task(loop))
-        rules = TokenRules(
-            issuer=settings.issuer, audience=settings.audience, most_cached=settings.token_cache_entries
+        positions = Positions(watch, partitions)
+        cursor_key = derive_keys(secret_bytes(settings.secret_key)).cursor_key
+        services = Services(
+            postgres=postgres,
+            positions=positions,
+            tokens=tokens,
+            callers=Callers(postgres, tokens, partitions=partitions, stale=stale),
+            key_set=key_set,
+            audit=AuditPages(postgres, positions, cursor_key, partitions=partitions),
+            partitions=partitions,
+            lag_limit=timedelta(seconds=settings.projection_lag_seconds),
+            clock=clock,
+            urls=Urls(issuer=settings.issuer, command=settings.command_url, query=settings.query_url),
+            revocations=feed,
+            leaving=leaving,
         )
-        refresh_key = derive_keys(secret_bytes(settings.secret_key)).refresh_key
-        tokens = TokenChecks(key_set, revocations, sessions, clock, rules, refresh_key)
-        yield _app(_services(settings, postgres, watch, key_set, tokens, clock), health)
+        yield _app(services, health)
+
+
+@contextlib.asynccontextmanager
+async def _open_stores(settings: Settings) -> AsyncIterator[Stores]:
+    redis_url = settings.redis_url.get_secret_value()
+    async with contextlib.AsyncExitStack() as stack:
+        stores = Stores(
+            postgres=await Postgres.open(
+                settings.postgres_dsn.get_secret_value(), timeout_seconds=POSTGRES_SECONDS
+            ),
+            valkey=Valkey.open(redis_url, timeout_seconds=VALKEY_SECONDS),
+            pushing=Valkey.open(redis_url, timeout_seconds=PUSH_SECONDS),
+        )
+        for store in (stores.postgres, stores.valkey, stores.pushing):
+            stack.push_async_callback(store.close)
+        yield stores
+
+
+def _token_checks(
+    settings: Settings, stores: Stores, feed: RevocationFeed, key_set: KeySet, clock: Clock
+) -> TokenChecks:
+    postgres, partitions = stores.postgres, settings.partitions
+    stale = timedelta(seconds=settings.revocation_stale_seconds)
+    view = RevocationView(stores.valkey, partitions=partitions)
+    verdicts = Revocations(feed, view, postgres, partitions=partitions, stale=stale)
+    sessions = LiveSessions(stores.valkey, postgres, verdicts, partitions=partitions, stale=stale)
+    rules = TokenRules(
+        issuer=settings.issuer, audience=settings.audience, most_cached=settings.token_cache_entries
+    )
+    refresh_key = derive_keys(secret_bytes(settings.secret_key)).refresh_key
+    return TokenChecks(key_set, verdicts, sessions, clock, rules, refresh_key)
 
 
 def _app(services: Services, health: Health) -> ASGIApp:
@@ -98,7 +135,17 @@ def _app(services: Services, health: Health) -> ASGIApp:
     )
     app = new_app("Chancery Query API", vitals)
     app.state.services = services
-    for noun in (introspection, validation, forward_auth, me, audit, admin_accounts, projections, metadata):
+    for noun in (
+        introspection,
+        validation,
+        forward_auth,
+        revocations,
+        me,
+        audit,
+        admin_accounts,
+        projections,
+        metadata,
+    ):
         app.include_router(noun.router)
     app.add_exception_handler(CannotKnowError, _on_cannot_know)
     for error in (PostgresUnavailableError, PostgresRejectedError):
@@ -106,36 +153,7 @@ def _app(services: Services, health: Health) -> ASGIApp:
     return HotPath(app, services.callers, services.tokens, app.state.request_seconds)
 
 
-def _services(
-    settings: Settings,
-    postgres: Postgres,
-    watch: PositionWatch,
-    key_set: KeySet,
-    tokens: TokenChecks,
-    clock: Clock,
-) -> Services:
-    positions, partitions = Positions(watch, settings.partitions), settings.partitions
-    cursor_key = derive_keys(secret_bytes(settings.secret_key)).cursor_key
-    return Services(
-        postgres=postgres,
-        positions=positions,
-        tokens=tokens,
-        callers=Callers(
-            postgres,
-            tokens,
-            partitions=partitions,
-            stale=timedelta(seconds=settings.revocation_stale_seconds),
-        ),
-        key_set=key_set,
-        audit=AuditPages(postgres, positions, cursor_key, partitions=partitions),
-        partitions=partitions,
-        lag_limit=timedelta(seconds=settings.projection_lag_seconds),
-        clock=clock,
-        urls=Urls(issuer=settings.issuer, command=settings.command_url, query=settings.query_url),
-    )
-
-
-async def _look(key_set: KeySet, revocations: Revocations, health: Health) -> None:
+async def _look(key_set: KeySet, tokens: TokenChecks, health: Health) -> None:
     """Read the signing keys again and again, and see whether revocations can be known."""
     while True:
         try:
@@ -145,8 +163,8 @@ async def _look(key_set: KeySet, revocations: Revocations, health: Health) -> No
             health.set("postgres", None)
         except (PostgresUnavailableError, PostgresRejectedError) as error:
             health.set("postgres", str(error))
-        verdict = await revocations.verdict(TokenIds(session_id=None, jti="health"))
-        health.set("revocations", "the projectors are behind" if verdict == "unknown" else None)
+        can_know = await tokens.knows_revocations()
+        health.set("revocations", None if can_know else "the projectors are behind")
         await asyncio.sleep(LOOK_SECONDS)
 
 

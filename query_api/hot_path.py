@@ -8,7 +8,6 @@ Law: it never says more than the long way would. Only successes are answered her
 line in the log.
 """
 
-import asyncio
 import re
 import time
 from collections.abc import Iterable, Sequence
@@ -25,8 +24,6 @@ from runtime.serving.answers import empty_answer, json_answer, rendered_json_ans
 from runtime.serving.ready import ReadyAnswer
 
 Headers = Iterable[tuple[bytes, bytes]]
-BODY_SECONDS = 1.0
-"""What has not arrived by then is waited for on the long way."""
 _FORM = re.compile(rb"token=([A-Za-z0-9._-]{1,8192})(?:&token_type_hint=(?:access|refresh)_token)?")
 _BEARER = re.compile(rb"(?i:bearer) ([A-Za-z0-9._-]{1,8192})")
 _INACTIVE = ReadyAnswer.of(json_answer(200, {"active": False}))
@@ -54,27 +51,21 @@ class HotPath:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             path, method, began = scope["path"], scope["method"], time.perf_counter()
-            if path == introspection.PATH and method == "POST":
-                if self._may_ask(scope["headers"]):
-                    receive, body = await _arrived(receive)
-                    answer = None if body is None else self._introspect(body)
-                    if answer is not None:
-                        await answer.send(send)
-                        self._introspected.observe(time.perf_counter() - began)
-                        return
-            elif path == forward_auth.PATH and method == "GET":
-                answer = self._forward(scope["headers"])
-                if answer is not None:
-                    await answer.send(send)
-                    self._let_in.observe(time.perf_counter() - began)
-                    return
+            answer = None
+            if path == forward_auth.PATH and method == "GET":
+                answer, measured = self._forward(scope["headers"]), self._let_in
+            elif path == introspection.PATH and method == "POST" and self._may_ask(scope["headers"]):
+                pending, body = await _arrived(receive)
+                answer, measured = self._introspect(body), self._introspected
+                receive = receive if answer is not None else _replayed(pending, receive)
             elif path == validation.PATH and method == "POST" and self._may_validate(scope["headers"]):
-                receive, body = await _arrived(receive)
-                answer = None if body is None else self._validate(body)
-                if answer is not None:
-                    await answer.send(send)
-                    self._validated.observe(time.perf_counter() - began)
-                    return
+                pending, body = await _arrived(receive)
+                answer, measured = self._validate(body), self._validated
+                receive = receive if answer is not None else _replayed(pending, receive)
+            if answer is not None:
+                await answer.send(send)
+                measured.observe(time.perf_counter() - began)
+                return
         await self._app(scope, receive, send)
 
     def _may_ask(self, headers: Headers) -> bool:
@@ -86,8 +77,8 @@ class HotPath:
         checked = self._bearer(_only(headers, b"application/json"))
         return checked is not None and self._callers.may_introspect(checked.claims)
 
-    def _introspect(self, body: bytes) -> ReadyAnswer | None:
-        match = _FORM.fullmatch(body)
+    def _introspect(self, body: bytes | None) -> ReadyAnswer | None:
+        match = None if body is None else _FORM.fullmatch(body)
         found = "unsure" if match is None else self._tokens.look(match[1].decode())
         if isinstance(found, CheckedToken):
             return found.answer
@@ -101,9 +92,9 @@ class HotPath:
             else ReadyAnswer.of(empty_answer(200, forward_auth.identity(checked.claims)))
         )
 
-    def _validate(self, body: bytes) -> ReadyAnswer | None:
+    def _validate(self, body: bytes | None) -> ReadyAnswer | None:
         """None for what is not plain enough to have only one reading."""
-        if b"\\" in body or body.count(b'"tokens"') != 1:
+        if body is None or b"\\" in body or body.count(b'"tokens"') != 1:
             return None
         try:
             tokens: Sequence[str] = _decode_batch(body).tokens
@@ -155,21 +146,22 @@ def _only(headers: Headers, media_type: bytes) -> bytes | None:
     return authorization if content_type == media_type else None
 
 
-async def _arrived(receive: Receive) -> tuple[Receive, bytes | None]:
-    """The body if all of it is here soon; and how to receive it (again)."""
-    pending: list[Message] = []
-    is_whole, size = False, 0
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            while not is_whole and size <= validation.MOST_BYTES:
-                message = await receive()
-                pending.append(message)
-                if message["type"] != "http.request":
-                    break
-                size += len(message.get("body", b""))
-                is_whole = not message.get("more_body", False)
-    except TimeoutError:
-        pass
+async def _arrived(receive: Receive) -> tuple[Sequence[Message], bytes | None]:
+    """The body, None if it is too large or its client went away; and how to receive it again.
+
+    It has no deadline of its own: the server ends a request whose body does not arrive.
+    """
+    message = await receive()
+    pending, size = [message], len(message.get("body", b""))
+    while message.get("more_body", False) and size <= validation.MOST_BYTES:
+        message = await receive()
+        pending.append(message)
+        size += len(message.get("body", b""))
+    is_whole = message["type"] == "http.request" and not message.get("more_body", False)
+    return pending, b"".join([part["body"] for part in pending]) if is_whole else None
+
+
+def _replayed(pending: Sequence[Message], receive: Receive) -> Receive:
     came = iter(pending)
 
     async def again() -> Message:
@@ -177,4 +169,4 @@ async def _arrived(receive: Receive) -> tuple[Receive, bytes | None]:
             return message
         return await receive()
 
-    return again, b"".join(message.get("body", b"") for message in pending) if is_whole else None
+    return again

@@ -1,5 +1,6 @@
 """What the routes use: built once in `app.py`, handed to every request."""
 
+import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated
@@ -13,6 +14,7 @@ from query_api.key_set import KeySet
 from query_api.positions import Positions
 from query_api.tokens import TokenChecks
 from readmodels.checkpoints import is_fresh
+from readmodels.revocation_feed import RevocationFeed
 from runtime.clock import Clock
 from runtime.postgres import Postgres
 from runtime.serving.answers import AnswerError, failure
@@ -37,6 +39,9 @@ class Services:
     lag_limit: timedelta
     clock: Clock
     urls: Urls
+    revocations: RevocationFeed
+    leaving: asyncio.Event
+    """Set when this process is told to stop."""
 
 
 async def _services(request: Request) -> Services:

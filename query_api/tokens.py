@@ -63,6 +63,10 @@ class TokenChecks:
             return checked
         return "inactive" if verdict == "revoked" else "unsure"
 
+    async def knows_revocations(self) -> bool:
+        """Whether anybody can tell now what was revoked."""
+        return await self._revocations.verdict(TokenIds(session_id=None, jti="none")) != "unknown"
+
     def is_client_gone(self, client_id: str) -> bool:
         """Whether the feed says that it was deleted."""
         return client_id in self._revocations.feed.revoked["client"]

@@ -173,10 +173,12 @@ POLL = (
     _HELPERS
     + _AGE
     + """
--- KEYS: fresh, log, stream   ARGV: partitions, the last entry that is known, most entries
--- The log's id, the store's time in ms, the age as above, how many entries the stream ever had, its last entry, and
--- those after the one that is known: id and flat list of names and values.
-local added, last, entries = 0, '0-0', {}
+-- KEYS: fresh, log, stream, checkpoints…   ARGV: partitions, the last entry that is known, most entries
+-- The log's id, the store's time in ms, the age as above, the seq that each partition was applied up to, how many
+-- entries the stream ever had, its last entry, and those after the one that is known: id and flat list of names and
+-- values.
+local added, last, entries, seqs = 0, '0-0', {}, {}
+for number = 4, #KEYS do seqs[#seqs + 1] = redis.call('HGET', KEYS[number], 'seq') or '-1' end
 local info = redis.pcall('XINFO', 'STREAM', KEYS[3])
 if not info.err then
   for number = 1, #info, 2 do
@@ -185,7 +187,8 @@ if not info.err then
   end
   entries = redis.call('XRANGE', KEYS[3], '(' .. ARGV[2], '+', 'COUNT', ARGV[3])
 end
-return {redis.call('GET', KEYS[2]) or '', now_ms(), age_of_oldest_mark(KEYS[1], ARGV[1]), added, last, entries}
+local age = age_of_oldest_mark(KEYS[1], ARGV[1])
+return {redis.call('GET', KEYS[2]) or '', now_ms(), age, seqs, added, last, entries}
 """
 )
 

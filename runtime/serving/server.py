@@ -12,22 +12,30 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from runtime.serving.body import BODY_SECONDS
 from runtime.serving.forwarded import Tls
 
 DRAIN_SECONDS = 8
 MOST_CONNECTIONS = 2000
 MAX_HEAD_BYTES = 64 * 1024
 HEAD_SECONDS = 10.0
+PATIENCE_SECONDS = 2.0
+"""More than an application has for a body, so that it is the first to answer."""
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
-class BoundedHead(HttpToolsProtocol):
-    """uvicorn's protocol, with a bound on the size of a request's head and on the time until it is complete."""
+class BoundedRequest(HttpToolsProtocol):
+    """uvicorn's protocol, with bounds on the size of a request's head and on the time until the request is complete.
+
+    An application that minds how long a body takes answers by itself, before the client is cut off here.
+    """
+
+    head_seconds = HEAD_SECONDS
+    body_seconds = BODY_SECONDS + PATIENCE_SECONDS
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
-        self._head_bytes = 0
-        self._head_timer: asyncio.TimerHandle | None = self.loop.call_later(HEAD_SECONDS, self._give_up)
+        self._begin()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
@@ -36,29 +44,44 @@ class BoundedHead(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         self._head_bytes += len(data)
         super().data_received(data)
-        if self._head_timer is not None and self._head_bytes > MAX_HEAD_BYTES:
+        if self._is_head and self._head_bytes > MAX_HEAD_BYTES:
             self.transport.write(_TOO_LARGE)
             self._give_up()
 
     def on_message_begin(self) -> None:
         """A further request on the same connection has a head of its own."""
         super().on_message_begin()
-        if self._head_timer is None:
-            self._head_bytes = 0
-            self._head_timer = self.loop.call_later(HEAD_SECONDS, self._give_up)
+        if self._timer is None:
+            self._begin()
 
     def on_headers_complete(self) -> None:
-        self._stop_timer()
+        self._is_head = False
         super().on_headers_complete()
 
+    def on_message_complete(self) -> None:
+        self._stop_timer()
+        super().on_message_complete()
+
+    def _begin(self) -> None:
+        self._is_head = True
+        self._head_bytes = 0
+        self._timer: asyncio.TimerHandle | None = self.loop.call_later(self.head_seconds, self._head_is_due)
+
+    def _head_is_due(self) -> None:
+        if self._is_head:
+            self._give_up()
+        else:
+            self._timer = self.loop.call_later(self.body_seconds, self._give_up)
+
     def _give_up(self) -> None:
+        self._is_head = False
         self._stop_timer()
         self.transport.close()
 
     def _stop_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,16 +103,21 @@ def bind(host: str, port: int) -> socket.socket:
     return socket.create_server((host, port), family=family, backlog=MOST_CONNECTIONS)
 
 
-async def serve_http(app: ASGIApp, *, host: str, port: int) -> None:
-    """Returns after SIGTERM or SIGINT, once open requests are answered or the drain time is over."""
-    await serve_all([Listener(app=app, socket=bind(host, port))])
+async def serve_http(app: ASGIApp, *, host: str, port: int, leaving: asyncio.Event | None = None) -> None:
+    """Returns after SIGTERM or SIGINT, once open requests are answered or the drain time is over.
+
+    `leaving` is set at the signal, for answers that would never end by themselves.
+    """
+    await serve_all([Listener(app=app, socket=bind(host, port))], leaving)
 
 
-async def serve_all(listeners: Sequence[Listener]) -> None:
+async def serve_all(listeners: Sequence[Listener], leaving: asyncio.Event | None = None) -> None:
     """As `serve_http`, for several that start and stop together; the first that ends takes the others along."""
     servers = [_Server(_config(listener)) for listener in listeners]
 
     def stop() -> None:
+        if leaving is not None:
+            leaving.set()
         for server in servers:
             server.force_exit = server.should_exit
             server.should_exit = True
@@ -123,7 +151,7 @@ class _Server(uvicorn.Server):
 def _config(listener: Listener) -> uvicorn.Config:
     config = uvicorn.Config(
         listener.app,
-        http=BoundedHead,
+        http=BoundedRequest,
         lifespan="off",
         log_config=None,
         access_log=False,

@@ -1,0 +1,90 @@
+"""The feed of revocations as server-sent events (WHATWG HTML, section 9.2), for edges that check tokens themselves.
+
+A `snapshot` of all live revocations, then each new one as `revoked`; a `heartbeat` says that there was nothing else,
+and none comes while that is not known. Every event's id is what the feed knows at least, by partition, so that a client
+which was away goes on from there without a snapshot.
+"""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from readmodels.revocation_feed import Revocation, RevocationFeed
+
+Seqs = tuple[int, ...]
+"""By partition."""
+
+HEARTBEAT_SECONDS = 0.5
+_PIECE = 500
+_POSITION = re.compile(r"(\d{1,4}):(-1|\d{1,15})")
+_NAMES = {"session": "session_id", "jti": "jti", "client": "client_id"}
+
+
+async def revocation_events(
+    feed: RevocationFeed, last_event_id: str | None, leaving: asyncio.Event
+) -> AsyncIterator[bytes]:
+    """Until this process leaves, or the client is too slow. It comes again, and says what it saw last."""
+    with feed.listening() as listener:
+        sent, known = feed.seqs, list(feed)
+        seen = parse_positions(last_event_id or "", len(sent))
+        async for piece in _snapshot(known, sent) if seen is None else _rest(known, seen):
+            yield piece
+        while not leaving.is_set() and not listener.is_lost:
+            if feed.is_fresh:
+                yield _heartbeat(feed, sent)
+            news = await listener.wait(HEARTBEAT_SECONDS)
+            known_now = feed.seqs
+            for revocation in news:
+                yield _event("revoked", sent, _json(revocation))
+            sent = known_now
+
+
+async def _snapshot(known: Sequence[Revocation], position: Seqs) -> AsyncIterator[bytes]:
+    yield f'event: snapshot\nid: {render_positions(position)}\ndata: {{"revocations":['.encode()
+    for first in range(0, len(known), _PIECE):
+        some = ",".join(_json(revocation) for revocation in known[first : first + _PIECE])
+        yield (("," if first else "") + some).encode()
+        await asyncio.sleep(0)  # others have their turn
+    yield b"]}\n\n"
+
+
+async def _rest(known: Sequence[Revocation], seen: Seqs) -> AsyncIterator[bytes]:
+    """What a client that saw so much lacks."""
+    for revocation in known:
+        partition, seq = revocation.place
+        if seq > seen[partition]:
+            yield _event("revoked", seen, _json(revocation))
+
+
+def _heartbeat(feed: RevocationFeed, sent: Seqs) -> bytes:
+    age = max(0, round(feed.age_seconds() * 1000))
+    return _event("heartbeat", sent, json.dumps({"age_ms": age}))
+
+
+def _event(kind: str, sent: Seqs, data: str) -> bytes:
+    """`sent` is what was sent before, and so is what a client may say that it saw."""
+    return f"event: {kind}\nid: {render_positions(sent)}\ndata: {data}\n\n".encode()
+
+
+def _json(revocation: Revocation) -> str:
+    members: dict[str, Any] = {
+        _NAMES[revocation.kind]: revocation.id,
+        "position": revocation.position,
+        "until_ms": revocation.until_ms,
+    }
+    return json.dumps(members, separators=(",", ":"))
+
+
+def render_positions(seqs: Seqs) -> str:
+    return ",".join(f"{partition}:{seq}" for partition, seq in enumerate(seqs))
+
+
+def parse_positions(text: str, partitions: int) -> Seqs | None:
+    """None for anything but one position of each partition."""
+    matches = [_POSITION.fullmatch(part) for part in text.split(",")]
+    found = {int(match[1]): int(match[2]) for match in matches if match is not None}
+    if len(matches) != partitions or set(found) != set(range(partitions)):
+        return None
+    return tuple(found[partition] for partition in range(partitions))

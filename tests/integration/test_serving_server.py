@@ -1,0 +1,90 @@
+"""The server's own deadlines, on a real socket, for applications that have none."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import pytest
+import uvicorn
+from starlette.types import Receive, Scope, Send
+from uvicorn.server import ServerState
+
+from localstack.ports import LOOPBACK
+from runtime.serving.answers import json_answer
+from runtime.serving.ready import ReadyAnswer
+from runtime.serving.server import BoundedRequest, bind
+from tests.support.tasks import eventually
+
+HEAD = b"POST /x HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\n"
+LIMIT_SECONDS = 0.3
+
+
+class Quick(BoundedRequest):
+    head_seconds = LIMIT_SECONDS
+    body_seconds = LIMIT_SECONDS
+
+
+@dataclass(slots=True)
+class Patient:
+    """An application that waits for its body as long as it takes."""
+
+    port: int = 0
+    ended_with: list[str] = field(default_factory=list)
+
+    async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect" or not message.get("more_body"):
+                self.ended_with.append(message["type"])
+                break
+        await ReadyAnswer.of(json_answer(200, {})).send(send)
+
+    async def has_ended(self) -> bool:
+        return bool(self.ended_with)
+
+
+@pytest.fixture
+async def patient() -> AsyncIterator[Patient]:
+    app = Patient()
+    config = uvicorn.Config(app, http=Quick, lifespan="off", log_config=None)
+    config.load()
+    listening = bind(LOOPBACK, 0)
+    app.port = listening.getsockname()[1]
+    server = await asyncio.get_running_loop().create_server(
+        lambda: Quick(config, ServerState(), {}), sock=listening
+    )
+    async with server:
+        yield app
+
+
+async def test_a_body_that_never_comes_is_let_go(patient: Patient) -> None:
+    reader, writer = await asyncio.open_connection(LOOPBACK, patient.port)
+    began = time.monotonic()
+    writer.write(HEAD + b"ab")
+    assert await asyncio.wait_for(reader.read(), 5) == b""
+    assert time.monotonic() - began >= LIMIT_SECONDS
+    await eventually(patient.has_ended)
+    assert patient.ended_with == ["http.disconnect"]
+    writer.close()
+
+
+async def test_a_head_that_never_comes_is_let_go(patient: Patient) -> None:
+    reader, writer = await asyncio.open_connection(LOOPBACK, patient.port)
+    writer.write(HEAD[:20])
+    assert await asyncio.wait_for(reader.read(), 5) == b""
+    assert patient.ended_with == []
+    writer.close()
+
+
+async def test_each_request_of_a_connection_has_its_own_time(patient: Patient) -> None:
+    reader, writer = await asyncio.open_connection(LOOPBACK, patient.port)
+    for _ in range(4):
+        writer.write(HEAD + b"ab")
+        await asyncio.sleep(LIMIT_SECONDS / 3)  # a client that is slow, and in time
+        writer.write(b"cd")
+        assert (await reader.readuntil(b"{}")).startswith(b"HTTP/1.1 200")
+    assert patient.ended_with == ["http.request"] * 4
+    writer.write(HEAD)
+    assert await asyncio.wait_for(reader.read(), 5) == b""
+    writer.close()
