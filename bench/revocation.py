@@ -1,0 +1,176 @@
+"""From the acknowledged revocation to the refusal by every query process, while they answer others.
+
+`python -m bench.revocation --json` revokes fresh tokens one after the other and asks each of three query processes again
+and again until it refuses. Prints one JSON object as its last line. About 2 minutes.
+"""
+
+import argparse
+import asyncio
+import base64
+import contextlib
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from urllib.parse import quote_plus, urlsplit
+
+import uvloop
+
+from bench.blast import Question, blast
+from bench.load import Tally, http_request, read_answer
+from bench.tokens import FORM, introspection, mint
+from cli.admin import register_client
+from localstack.ports import LOOPBACK, free_port_variables
+from localstack.stack import StackInfo, start_stack, stop_stack
+from runtime.collector import collect_seldom
+from runtime.settings import load_settings
+
+QUERY_PROCESSES = 3
+REVOKERS = 4
+SAMPLES = 20_000
+LOAD_CONNECTIONS = 4
+LEAST_SECONDS = 120.0
+"""Load that goes on for longer than there are samples to take."""
+_PATIENCE_SECONDS = 20.0
+
+
+class Connection:
+    """One keep-alive connection to a process."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def open(cls, port: int) -> "Connection":
+        return cls(*await asyncio.open_connection(LOOPBACK, port))
+
+    async def ask(self, request: bytes) -> tuple[int, bytes]:
+        self._writer.write(request)
+        status, _, body = await read_answer(self._reader)
+        return status, body
+
+
+async def _until_refused(connection: Connection, question: Question, since: float) -> float:
+    async with asyncio.timeout(_PATIENCE_SECONDS):
+        while True:
+            status, body = await connection.ask(question.request)
+            assert status in (200, 503), status
+            if status == 200 and body == b'{"active":false}':  # noqa: PLR2004  # HTTP's
+                return time.perf_counter() - since
+
+
+async def _revoke_all(
+    tokens: Sequence[str], basic: str, command_port: int, ports: Sequence[int], tally: Tally
+) -> None:
+    command = await Connection.open(command_port)
+    sides = [await Connection.open(port) for port in ports]
+    headers = f"{FORM}authorization: {basic}\r\n"
+    for token in tokens:
+        question = introspection(token, basic, is_revoked=True)
+        assert all([b'"active":true' in (await side.ask(question.request))[1] for side in sides])
+        request = http_request("POST", "/oauth/revoke", b"token=" + token.encode(), headers)
+        status, body = await command.ask(request)
+        assert status == 200, body  # noqa: PLR2004  # HTTP's
+        acknowledged = time.perf_counter()
+        tally.seconds += await asyncio.gather(
+            *(_until_refused(side, question, acknowledged) for side in sides)
+        )
+
+
+@contextlib.asynccontextmanager
+async def query_processes(stack: StackInfo, count: int) -> AsyncIterator[list[int]]:
+    """Ports of so many more query processes."""
+    ports, processes = [], []
+    try:
+        for _ in range(count):
+            port = free_port_variables()["CHANCERY_QUERY_PORT"]
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "cli.main", "serve", "query"),
+                env={**os.environ, **stack.settings, "CHANCERY_QUERY_PORT": port},
+                stderr=asyncio.subprocess.DEVNULL,
+            )
+            processes.append(process)
+            ports.append(int(port))
+        await asyncio.gather(*(_until_ready(port) for port in ports))
+        yield ports
+    finally:
+        for process in processes:
+            process.terminate()
+        await asyncio.gather(*(process.wait() for process in processes))
+
+
+async def _until_ready(port: int) -> None:
+    async with asyncio.timeout(_PATIENCE_SECONDS):
+        while True:
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+                connection = await Connection.open(port)
+                status, _ = await connection.ask(http_request("GET", "/health/ready", b"", ""))
+                if status == 200:  # noqa: PLR2004  # HTTP's
+                    return
+            await asyncio.sleep(0.1)  # between two looks
+
+
+async def measure(stack: StackInfo, samples: int) -> dict[str, float]:
+    os.environ.update(stack.settings)
+    settings = load_settings()
+    client = await register_client(settings, "bench", ("chancery.introspect",), ())
+    pair = f"{quote_plus(client['client_id'])}:{quote_plus(client['client_secret'])}"
+    basic = "Basic " + base64.b64encode(pair.encode()).decode()
+    rounds = samples // QUERY_PROCESSES
+    tokens = (await mint(settings, client["client_id"], 2 * rounds + 2))[: rounds + 1]
+    command_port = urlsplit(stack.command_url).port or 0
+    tally = Tally()
+    loaded = [introspection(tokens.pop(), basic, is_revoked=False)]
+    async with query_processes(stack, QUERY_PROCESSES - 1) as more:
+        ports = [urlsplit(stack.query_url).port or 0, *more]
+        began = time.perf_counter()
+        noise = [
+            asyncio.create_task(
+                blast(port, loaded, connections=LOAD_CONNECTIONS, seconds=max(LEAST_SECONDS, samples / 50))
+            )
+            for port in ports
+        ]
+        work = (
+            _revoke_all(tokens[first::REVOKERS], basic, command_port, ports, tally)
+            for first in range(REVOKERS)
+        )
+        await asyncio.gather(*work)
+        elapsed = time.perf_counter() - began
+        for task in noise:
+            task.cancel()
+        await asyncio.wait(noise)
+    return {
+        "samples": len(tally.seconds),
+        "p50_ms": round(tally.quantile_ms(0.5), 1),
+        "p99_ms": round(tally.quantile_ms(0.99), 1),
+        "max_ms": round(tally.quantile_ms(1), 1),
+        "revocations_per_second": round(len(tokens) / elapsed, 1),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true", help="end with one JSON object")
+    parser.add_argument("--samples", type=int, default=SAMPLES)
+    arguments = parser.parse_args()
+    collect_seldom()
+    more = {"CHANCERY_ACCESS_TOKEN_SECONDS": "3600", **free_port_variables()}
+    load = os.getloadavg()[0]
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        stack = start_stack(home, {**os.environ, **more}, lifetime="caller")
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                found = runner.run(measure(stack, arguments.samples))
+        finally:
+            stop_stack(home)
+    found["load_at_start"] = round(load, 2)
+    print(json.dumps(found) if arguments.json else found)
+
+
+if __name__ == "__main__":
+    main()
