@@ -114,6 +114,8 @@ class RateCounters:
         Whoever waits for a place has not asked yet: that Valkey is busy with others is no reason to doubt it.
         """
         async with self._places:
+            if self._takes_held(limit, key):
+                return None
             began = time.monotonic()
             if began < self._avoid_until:
                 raise ValkeyUnavailableError("Valkey: avoided")
