@@ -47,7 +47,7 @@ class RateLimits:
         return cls(counters, rates, key)
 
     async def count_address(self, request: Request, name: ByAddress) -> None:
-        """AnswerError with a 429 if the caller's network had too many."""
+        """AnswerError with a 429 if there were too many from the caller's prefix."""
         if not _was_counted(request):
             address = request.client.host if request.client else None
             await self._count(request, name, prefix_of(address))

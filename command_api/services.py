@@ -73,7 +73,7 @@ BEARER = Depends(HTTPBearer(auto_error=False))
 
 
 def counted(name: ByAddress) -> Any:
-    """For the dependencies of a route whose calls are counted by the caller's network."""
+    """For the dependencies of a route whose calls are counted by the prefix of the caller's address."""
 
     async def count(request: Request, services: UseServices) -> None:
         await services.rate_limits.count_address(request, name)

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import re
+import secrets
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from typing import Any
@@ -32,7 +33,7 @@ CALLS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "/oauth/token": ("address-tokens", {"data": {"grant_type": "refresh_token", "refresh_token": "x"}}),
     "/oauth/revoke": ("address-tokens", {"data": {"token": "x"}}),
 }
-_networks = itertools.count(1)
+_numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +44,9 @@ async def replicas(chancery: Chancery) -> AsyncIterator[list[Replica]]:
 
 
 @pytest.fixture
-def network() -> str:
+def prefix() -> str:
     """A /64 that nobody called from before, without its last part."""
-    return f"2001:db8:{uuid.uuid4().hex[:4]}:{next(_networks):x}:"
+    return f"2001:db8:{secrets.randbelow(0xF000) + 0x1000:x}:{next(_numbers):x}:"
 
 
 def from_address(address: str) -> dict[str, str]:
@@ -66,11 +67,11 @@ async def all_of(*asked: Awaitable[httpx.Response]) -> Sequence[httpx.Response]:
 
 @pytest.mark.parametrize("path", CALLS)
 async def test_every_counted_call_is_refused_beyond_its_limit(
-    replicas: list[Replica], network: str, path: str
+    replicas: list[Replica], prefix: str, path: str
 ) -> None:
-    """From as many addresses of one network, through as many processes, as there are calls."""
+    """From as many addresses of one prefix, through as many processes, as there are calls."""
     sides = [replica.chancery for replica in replicas]
-    answers = await all_of(*(ask(sides[n % 3], path, f"{network}:{n:x}") for n in range(2 * FEW)))
+    answers = await all_of(*(ask(sides[n % 3], path, f"{prefix}:{n:x}") for n in range(2 * FEW)))
     refused = [answer for answer in answers if is_limited(answer)]
     assert len(refused) == FEW
     assert 500 not in {answer.status_code for answer in answers}
@@ -96,12 +97,12 @@ async def test_the_openapi_document_tells_of_the_answer(replicas: list[Replica],
     assert "429" in document["paths"][path]["post"]["responses"]
 
 
-async def test_abuse_d3_another_network_is_not_refused(replicas: list[Replica], network: str) -> None:
+async def test_abuse_d3_another_prefix_is_not_refused(replicas: list[Replica], prefix: str) -> None:
     side = replicas[0].chancery
     path = "/v1/email-changes/undo"
-    assert {is_limited(await ask(side, path, f"{network}:1")) for _ in range(FEW)} == {False}
-    assert is_limited(await ask(side, path, f"{network}ffff::1"))
-    neighbour = network.removesuffix(":") + "f::1"
+    assert {is_limited(await ask(side, path, f"{prefix}:1")) for _ in range(FEW)} == {False}
+    assert is_limited(await ask(side, path, f"{prefix}ffff::1"))
+    neighbour = prefix.removesuffix(":") + "f::1"
     assert not is_limited(await ask(side, path, neighbour))
 
 
@@ -135,10 +136,10 @@ async def test_abuse_d2_garbage_from_a_proxy_does_not_turn_the_limit_off(chancer
     assert sum(is_limited(answer) for answer in answers) == 10
 
 
-async def test_a_call_that_is_handed_on_is_counted_once(replicas: list[Replica], network: str) -> None:
+async def test_a_call_that_is_handed_on_is_counted_once(replicas: list[Replica], prefix: str) -> None:
     """So many addresses lie in all partitions, most of which prefer another process."""
     side = replicas[0].chancery
-    headers = from_address(f"{network}:1")
+    headers = from_address(f"{prefix}:1")
     answers = await all_of(
         *(side.sign_in(new_email(), OTHER_PASSWORD, headers=headers) for _ in range(2 * FEW))
     )
@@ -146,10 +147,10 @@ async def test_a_call_that_is_handed_on_is_counted_once(replicas: list[Replica],
 
 
 async def test_the_audit_and_the_limits_know_one_address(
-    chancery: Chancery, replicas: list[Replica], network: str
+    chancery: Chancery, replicas: list[Replica], prefix: str
 ) -> None:
     person = await chancery.new_person()
-    client = f"{network}:abcd"
+    client = f"{prefix}:abcd"
     lie = {"x-forwarded-for": f"203.0.113.7, {client.upper()}", "x-real-ip": "203.0.113.8"}
     for replica in replicas:
         tokens = (await replica.chancery.sign_in(person.email, headers=lie)).json()
@@ -159,13 +160,13 @@ async def test_the_audit_and_the_limits_know_one_address(
 
 
 async def test_abuse_c3_known_and_unknown_people_are_counted_alike(
-    chancery: Chancery, replicas: list[Replica], network: str
+    chancery: Chancery, replicas: list[Replica], prefix: str
 ) -> None:
     person = await chancery.new_person()
     side = replicas[0].chancery
     told = []
     for kind, email in enumerate((person.email, new_email())):
-        headers = from_address(f"{network.removesuffix(':')}{kind}::1")
+        headers = from_address(f"{prefix.removesuffix(':')}{kind}::1")
         answers = [await side.sign_in(email, OTHER_PASSWORD, headers=headers) for _ in range(FEW + 1)]
         for path in ("/v1/password-resets", "/v1/email-verifications/resend"):
             request = {"headers": headers, "json": {"email": email}}
@@ -176,13 +177,13 @@ async def test_abuse_c3_known_and_unknown_people_are_counted_alike(
     assert statuses == [401] * FEW + [429] + [202] * FEW + [429, 429]
 
 
-async def test_a_refusal_is_not_kept_under_its_idempotency_key(chancery: Chancery, network: str) -> None:
+async def test_a_refusal_is_not_kept_under_its_idempotency_key(chancery: Chancery, prefix: str) -> None:
     port = int(free_port_variables()["CHANCERY_COMMAND_PORT"])
     more = {"CHANCERY_LIMIT_ADDRESS_SIGN_INS": "1/2", **BEHIND_A_PROXY}
     person = await chancery.new_person()
-    key = {**from_address(f"{network}:1"), "idempotency-key": str(uuid.uuid4())}
+    key = {**from_address(f"{prefix}:1"), "idempotency-key": str(uuid.uuid4())}
     async with second_command_process(chancery, port, more) as side:
-        assert (await side.sign_in(new_email(), headers=from_address(f"{network}:1"))).status_code == 401
+        assert (await side.sign_in(new_email(), headers=from_address(f"{prefix}:1"))).status_code == 401
         refused = await side.sign_in(person.email, headers=key)
         assert refused.status_code == 429
         await asyncio.sleep(int(refused.headers["retry-after"]) + 0.1)  # as long as it says
@@ -194,13 +195,13 @@ async def test_a_refusal_is_not_kept_under_its_idempotency_key(chancery: Chancer
 
 
 async def test_mails_of_an_account_are_counted_by_account(
-    chancery: Chancery, replicas: list[Replica], network: str
+    chancery: Chancery, replicas: list[Replica], prefix: str
 ) -> None:
     person, other = await chancery.new_person(), await chancery.new_person()
     sides = [replica.chancery for replica in replicas]
 
     async def change(bearing: Mapping[str, str], number: int) -> httpx.Response:
-        headers = {**bearing, **from_address(f"{network[:-1]}{number:x}::1")}
+        headers = {**bearing, **from_address(f"{prefix[:-1]}{number:x}::1")}
         body = {"new_email": new_email(), "password": PASSWORD}
         return await sides[number % 3].command("POST", "/v1/me/email-changes", headers=headers, json=body)
 
@@ -210,13 +211,13 @@ async def test_mails_of_an_account_are_counted_by_account(
 
 
 async def test_tokens_of_a_client_are_counted_once_its_secret_is_proven(
-    chancery: Chancery, replicas: list[Replica], network: str
+    chancery: Chancery, replicas: list[Replica], prefix: str
 ) -> None:
     client = await chancery.new_client("orders.read")
     sides = [replica.chancery for replica in replicas]
 
     async def token(secret: str, number: int) -> httpx.Response:
-        headers = from_address(f"{network[:-1]}{number:x}::1")
+        headers = from_address(f"{prefix[:-1]}{number:x}::1")
         data = {"grant_type": "client_credentials"}
         auth = (client["client_id"], secret)
         return await sides[number % 3].command("POST", "/oauth/token", headers=headers, auth=auth, data=data)
@@ -230,12 +231,12 @@ async def test_tokens_of_a_client_are_counted_once_its_secret_is_proven(
     assert refused.json()["error"] == "temporarily_unavailable"
 
 
-async def test_without_valkey_limits_hold_more_strictly(chancery: Chancery, network: str) -> None:
+async def test_without_valkey_limits_hold_more_strictly(chancery: Chancery, prefix: str) -> None:
     port = int(free_port_variables()["CHANCERY_COMMAND_PORT"])
     more = {"CHANCERY_REDIS_URL": NOWHERE, **LIMITED, **BEHIND_A_PROXY}
     async with second_command_process(chancery, port, more) as side:
         answers = await all_of(
-            *(side.sign_in(new_email(), headers=from_address(f"{network}:{n:x}")) for n in range(2 * FEW))
+            *(side.sign_in(new_email(), headers=from_address(f"{prefix}:{n:x}")) for n in range(2 * FEW))
         )
         assert sorted(answer.status_code for answer in answers) == [401] * (FEW // 3) + [429] * (2 * FEW - 4)
         assert (await side.http.get(side.command_url + "/health/ready")).status_code == 200

@@ -96,7 +96,7 @@ async def seconds_of(side: Side, limit: Limit, key: str) -> float:
 async def test_abuse_d1_any_number_of_calls_at_once_get_the_limit_and_no_more(
     three: list[Side], number: int
 ) -> None:
-    passed = await asyncio.gather(*(side.passed(LIMIT, f"network {number}", 67) for side in three))
+    passed = await asyncio.gather(*(side.passed(LIMIT, f"prefix {number}", 67) for side in three))
     assert sum(passed) == LIMIT.count
     assert not any(side.is_alone for side in three)
 
@@ -132,10 +132,10 @@ async def test_large_limits_are_taken_in_portions_and_never_exceeded(
 ) -> None:
     """A portion is a thousandth: what it saves are round trips, what it costs are a few calls at the end."""
     asked = 8000
-    passed = await asyncio.gather(*(side.passed(MANY, "network", asked) for side in three))
+    passed = await asyncio.gather(*(side.passed(MANY, "prefix", asked) for side in three))
     assert MANY.count * 0.95 <= sum(passed) <= MANY.count
     valkey_admin.config_resetstat()
-    assert await three[0].passed(MANY, "another network", 1000) == 1000
+    assert await three[0].passed(MANY, "another prefix", 1000) == 1000
     trips = sum(
         said["calls"]
         for name, said in valkey_admin.info("commandstats").items()
@@ -146,9 +146,9 @@ async def test_large_limits_are_taken_in_portions_and_never_exceeded(
 
 async def test_a_portion_is_forgotten_before_it_could_be_spent_in_a_later_window(three: list[Side]) -> None:
     brief = Limit(name="address-tokens", count=5000, seconds=1)
-    assert await three[0].passed(brief, "network", 1) == 1
+    assert await three[0].passed(brief, "prefix", 1) == 1
     await asyncio.sleep(0.2)  # longer than a tenth of the limit's second
-    assert await three[1].passed(brief, "network", 5000) < 5000
+    assert await three[1].passed(brief, "prefix", 5000) < 5000
 
 
 async def test_counters_that_were_flushed_begin_anew(three: list[Side], valkey_admin: "redis.Redis") -> None:
@@ -186,7 +186,7 @@ async def test_a_strict_limit_still_lets_somebody_through() -> None:
 async def test_alone_a_process_keeps_a_bounded_number_of_counters() -> None:
     once = Limit(name="address-codes", count=1, seconds=60)
     async with sides(NOWHERE, 1) as (side,):
-        passed = [await side.counters.hit(once, f"network {number}") for number in range(3 * LOCAL_KEYS)]
+        passed = [await side.counters.hit(once, f"prefix {number}") for number in range(3 * LOCAL_KEYS)]
     assert LOCAL_KEYS // 2 < passed.count(None) <= LOCAL_KEYS
 
 

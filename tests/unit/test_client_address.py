@@ -100,7 +100,7 @@ def test_abuse_d3_aliases_and_neighbours_of_an_address_share_its_prefix(
     assert prefix_of(address) == prefix
 
 
-def test_abuse_d3_ten_thousand_addresses_of_one_network_are_one_client() -> None:
+def test_abuse_d3_ten_thousand_addresses_of_one_prefix_are_one_client() -> None:
     assert {prefix_of(f"2001:db8:1:2:{number:x}::{number:x}") for number in range(10_000)} == {
         "2001:db8:1:2::/64"
     }

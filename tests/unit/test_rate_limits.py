@@ -71,7 +71,7 @@ def test_at_the_token_endpoint_it_is_an_error_of_oauth() -> None:
     assert answer.headers == {**FIELDS, "content-type": "application/json", "cache-control": "no-store"}
 
 
-async def test_abuse_d3_networks_are_counted_apart_and_aliases_together(limits: RateLimits) -> None:
+async def test_abuse_d3_prefixes_are_counted_apart_and_aliases_together(limits: RateLimits) -> None:
     asked = [
         ("203.0.113.9", None),
         ("::ffff:203.0.113.9", 429),
@@ -93,7 +93,7 @@ async def test_a_call_that_was_handed_on_is_not_counted_again(limits: RateLimits
     await limits.count_account(handed_on, "a")
 
 
-async def test_accounts_and_clients_are_counted_apart_from_networks(limits: RateLimits) -> None:
+async def test_accounts_and_clients_are_counted_apart_from_prefixes(limits: RateLimits) -> None:
     asked = request("203.0.113.9")
     for subject in ("one", "another"):
         await limits.count_account(asked, subject)

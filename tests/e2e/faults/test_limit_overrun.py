@@ -26,7 +26,7 @@ SETTINGS = {
     "CHANCERY_LIMIT_SIGN_IN_FAILURES": str(PASSWORDS),
     "CHANCERY_TRUSTED_PROXIES": "127.0.0.0/8",
 }
-_networks = itertools.count(1)
+_numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
@@ -35,13 +35,13 @@ async def replicas(arena: Chancery) -> AsyncIterator[list[Replica]]:
         yield started
 
 
-async def guess(replicas: Sequence[Replica], email: str, network: int) -> Mapping[int, int]:
-    """How many of two hundred wrong passwords at once, from as many addresses of one network, had which answer."""
+async def guess(replicas: Sequence[Replica], email: str, prefix: int) -> Mapping[int, int]:
+    """How many of two hundred wrong passwords at once, from as many addresses of one prefix, had which answer."""
     urls = [replica.chancery.command_url for replica in replicas]
 
     async def one(number: int) -> int:
         body = {"email": email, "password": f"{OTHER_PASSWORD} {number}"}
-        address = f"2001:db8:0:{network:x}::{number:x}"
+        address = f"2001:db8:0:{prefix:x}::{number:x}"
         request = request_bytes("POST", "/v1/sessions", body, x_forwarded_for=address)
         return (await exchange(urls[number % REPLICAS], request)).status
 
@@ -65,7 +65,7 @@ async def test_abuse_d1_of_two_hundred_passwords_at_once_no_more_are_let_in_than
     people = await asyncio.gather(*(arena.new_person() for _ in range(times(ROUNDS))))
     shed = 0
     for person in people:
-        statuses = await guess(replicas, person.email, next(_networks))
+        statuses = await guess(replicas, person.email, next(_numbers))
         assert statuses[429] == WRONG_PASSWORDS - PASSES, statuses
         assert set(statuses) <= {401, 429, 503}, statuses
         shed += statuses[503]
@@ -77,10 +77,10 @@ async def test_abuse_d1_of_two_hundred_passwords_at_once_no_more_are_let_in_than
 async def test_abuse_d8_counters_that_are_flushed_let_nobody_guess_on(
     arena: Chancery, replicas: list[Replica]
 ) -> None:
-    """The network gets its calls again; the account's failures are in the log, and its lock-out stays."""
-    person, network = await arena.new_person(), next(_networks)
+    """The prefix gets its calls again; the account's failures are in the log, and its lock-out stays."""
+    person, prefix = await arena.new_person(), next(_numbers)
     for _ in range(3):
-        assert (await guess(replicas, person.email, network))[429] == WRONG_PASSWORDS - PASSES
+        assert (await guess(replicas, person.email, prefix))[429] == WRONG_PASSWORDS - PASSES
         forget_valkey(arena.settings["CHANCERY_REDIS_URL"])
     assert await evaluated_passwords(arena, [person]) == [PASSWORDS]
     assert (await replicas[0].chancery.sign_in(person.email)).status_code == 401
