@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from command_api.replicas import BEAT_SECONDS
 from localstack.ports import free_port_variables
 from tests.e2e.conftest import second_command_process
 from tests.support.chancery import OTHER_PASSWORD, PASSWORD, Chancery, bearer, new_email, problem_code
@@ -33,6 +34,10 @@ CALLS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "/oauth/token": ("address-tokens", {"data": {"grant_type": "refresh_token", "refresh_token": "x"}}),
     "/oauth/revoke": ("address-tokens", {"data": {"token": "x"}}),
 }
+_REFUSED_PASSWORDS = re.compile(
+    r'^chancery_http_request_seconds_count\{method="POST",route="/v1/sessions",status="401"\} (\S+)',
+    re.MULTILINE,
+)
 _numbers = itertools.count(1)
 
 
@@ -40,11 +45,16 @@ _numbers = itertools.count(1)
 async def replicas(chancery: Chancery) -> AsyncIterator[list[Replica]]:
     """Three, all of whose limits are the same few calls."""
     async with fleet(chancery, 3, QUICK, **LIMITED, **BEHIND_A_PROXY) as started:
+        await asyncio.sleep(2 * BEAT_SECONDS + 0.2)  # everybody has heard of everybody
         yield started
 
 
 @pytest.fixture
 def prefix() -> str:
+    return new_prefix()
+
+
+def new_prefix() -> str:
     """A /64 that nobody called from before, without its last part."""
     return f"2001:db8:{secrets.randbelow(0xF000) + 0x1000:x}:{next(_numbers):x}:"
 
@@ -136,14 +146,22 @@ async def test_abuse_d2_garbage_from_a_proxy_does_not_turn_the_limit_off(chancer
     assert sum(is_limited(answer) for answer in answers) == 10
 
 
-async def test_a_call_that_is_handed_on_is_counted_once(replicas: list[Replica], prefix: str) -> None:
-    """So many addresses lie in all partitions, most of which prefer another process."""
-    side = replicas[0].chancery
-    headers = from_address(f"{prefix}:1")
-    answers = await all_of(
-        *(side.sign_in(new_email(), OTHER_PASSWORD, headers=headers) for _ in range(2 * FEW))
-    )
-    assert sorted(answer.status_code for answer in answers) == [401] * FEW + [429] * FEW
+async def refused_passwords(replicas: Sequence[Replica]) -> int:
+    """How many 401 all of them have answered, to clients and to one another."""
+    pages = [await one.chancery.http.get(one.chancery.command_url + "/metrics") for one in replicas]
+    return sum(int(float(count)) for page in pages for count in _REFUSED_PASSWORDS.findall(page.text))
+
+
+async def test_a_call_that_is_handed_on_is_counted_once(replicas: list[Replica]) -> None:
+    """So many e-mail addresses lie in all partitions, most of which prefer another process than the door."""
+    before = await refused_passwords(replicas)
+    for door in replicas:
+        headers = from_address(f"{new_prefix()}:1")
+        answers = await all_of(
+            *(door.chancery.sign_in(new_email(), OTHER_PASSWORD, headers=headers) for _ in range(2 * FEW))
+        )
+        assert sorted(answer.status_code for answer in answers) == [401] * FEW + [429] * FEW
+    assert await refused_passwords(replicas) > before + 3 * FEW, "nothing was handed on"
 
 
 async def test_the_audit_and_the_limits_know_one_address(
