@@ -11,7 +11,7 @@ from fastapi import Request
 
 from events.streams import base32
 from runtime.keys import keyed_digest
-from runtime.rate_counters import Exceeded, Limit, RateCounters
+from runtime.rate_counters import Exceeded, Limit, LimitUnknownError, RateCounters
 from runtime.rates import Rate
 from runtime.serving.answers import AnswerError, HttpAnswer, failure
 from runtime.serving.client_address import prefix_of
@@ -47,7 +47,7 @@ class RateLimits:
         return cls(counters, rates, key)
 
     async def count_address(self, request: Request, name: ByAddress) -> None:
-        """AnswerError with a 429 if there were too many from the caller's prefix."""
+        """AnswerError with a 429 if there were too many from the caller's prefix, or a 503 if that is not known now."""
         if not _was_counted(request):
             address = request.client.host if request.client else None
             await self._count(request, name, prefix_of(address))
@@ -66,7 +66,10 @@ class RateLimits:
 
     async def _count(self, request: Request, name: str, subject: str) -> None:
         digest = keyed_digest(self._key, name.encode(), subject.encode())
-        exceeded = await self._counters.hit(self._limits[name], base32(digest[:_BYTES]))
+        try:
+            exceeded = await self._counters.hit(self._limits[name], base32(digest[:_BYTES]))
+        except LimitUnknownError:
+            raise AnswerError(nobody_knows(request.url.path)) from None
         if exceeded is not None:
             raise AnswerError(too_many(exceeded, request.url.path))
 
@@ -80,6 +83,12 @@ def too_many(exceeded: Exceeded, path: str) -> HttpAnswer:
         "ratelimit": f'"{limit.name}";r=0;t={wait}',
     }
     return failure(path, 429, "rate-limited", "Too many requests. Try again later.", headers)
+
+
+def nobody_knows(path: str) -> HttpAnswer:
+    """503 for the moment in which the counters do not answer."""
+    title = "It cannot be told now whether this call is one too many. Nothing was changed. Try again."
+    return failure(path, 503, "unavailable", title, {"retry-after": "1"})
 
 
 def _was_counted(request: Request) -> bool:

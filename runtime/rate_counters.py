@@ -1,8 +1,9 @@
 """Counts what may happen only so often: for all processes together in Valkey, else in this process, more strictly.
 
 The windows are those of the library `limits` (a sliding window of two counters): one script decides and counts, so that
-no number of calls at once gets more than the limit. Valkey is asked once, and has 150 ms; one that does not answer is
-left alone for a second, in which one call at a time finds out whether it is back.
+no number of calls at once gets more than the limit. Valkey is asked once, and has 150 ms. While it is silent for less
+than a second nobody knows how much is left, and calls are told so; then, or if it is gone, this process counts by itself.
+One call at a time finds out whether Valkey is back.
 """
 
 import asyncio
@@ -28,6 +29,9 @@ SLICE_SECONDS = 0.03
 SLICES = 5
 """Together Valkey's 150 ms. A loop that is late itself ends a slice late, and looks for the answer before the next."""
 AVOID_SECONDS = 1.0
+"""So long a Valkey that is gone is not asked again."""
+DOUBT_SECONDS = 0.8
+"""So long one that is silent may only be slow. It is asked again four times as often."""
 PORTIONS = 1000
 """A limit of many is not taken one by one, but in so many portions, each of which is one round trip."""
 HELD_SHARE = 0.1
@@ -56,6 +60,14 @@ class Exceeded:
     wait_seconds: int
 
 
+class LimitUnknownError(Exception):
+    """Whether this was one too many cannot be told in time. It may have been counted."""
+
+
+class _SilentError(ValkeyUnavailableError):
+    """No answer in time: Valkey may be slow, and count for others meanwhile."""
+
+
 @dataclass(slots=True)
 class _Portion:
     left: int
@@ -79,6 +91,8 @@ class RateCounters:
         self._salt = secrets.token_bytes(16)
         self._held: dict[tuple[str, str], _Portion] = {}
         self._avoid_until = 0.0
+        self._answered_at = 0.0
+        self._silent_since: float | None = None
         self._is_alone = False
         self._limited = Counter(
             "chancery_rate_limited", "Calls that a rate limit refused", ["limit"], registry=registry
@@ -90,12 +104,14 @@ class RateCounters:
         )
 
     async def hit(self, limit: Limit, key: str) -> Exceeded | None:
-        """Counts once more, and says so if that is too often; what was refused is not counted."""
+        """Counts once more, and says so if that is too often; what was refused is not counted. LimitUnknownError."""
         if limit.count == 0 or self._takes_held(limit, key):
             return None
         try:
             exceeded = await self._hit_shared(limit, key)
-        except ValkeyUnavailableError:
+        except ValkeyUnavailableError as error:
+            if not self._is_alone:
+                raise LimitUnknownError(str(error)) from None
             exceeded = await self._hit_alone(limit, key)
         if exceeded is not None:
             self._limited.labels(limit.name).inc()
@@ -119,17 +135,16 @@ class RateCounters:
             began = time.monotonic()
             if began < self._avoid_until:
                 raise ValkeyUnavailableError("Valkey: avoided")
-            if self._is_alone:
+            if self._is_alone or self._silent_since is not None:
                 self._avoid_until = began + AVOID_SECONDS
             portion = max(1, limit.count // PORTIONS)
             try:
                 with translated():
                     exceeded = await _in_time(_hit(self._shared, limit, key, portion))
             except ValkeyUnavailableError as error:
-                self._avoid_until = time.monotonic() + AVOID_SECONDS
-                self._note(error)
+                self._note_failure(error, began)
                 raise
-            self._avoid_until = 0.0
+            self._answered_at, self._silent_since, self._avoid_until = time.monotonic(), None, 0.0
             self._note(None)
             if exceeded is None and portion > 1:
                 self._hold(limit, key, portion - 1)
@@ -148,6 +163,20 @@ class RateCounters:
         before = self._held.get((limit.name, key))
         left = before.left if before is not None and before.until >= now else 0
         self._held[limit.name, key] = _Portion(left + count, now + limit.seconds * HELD_SHARE)
+
+    def _note_failure(self, error: ValkeyUnavailableError, began: float) -> None:
+        """If others were answered meanwhile, it is only this call that does not know."""
+        now = time.monotonic()
+        if isinstance(error, _SilentError):
+            if self._answered_at > began:
+                return
+            if self._silent_since is None:
+                self._silent_since = began
+            if not self._is_alone and now - self._silent_since < DOUBT_SECONDS:
+                self._avoid_until = now + DOUBT_SECONDS / 4
+                return
+        self._avoid_until = now + AVOID_SECONDS
+        self._note(error)
 
     def _note(self, error: ValkeyUnavailableError | None) -> None:
         """Once for each change."""
@@ -180,7 +209,7 @@ async def _in_time(asking: Coroutine[Any, Any, Exceeded | None]) -> Exceeded | N
             done, _ = await asyncio.wait({task}, timeout=SLICE_SECONDS)
             if done:
                 return task.result()
-        raise ValkeyUnavailableError("Valkey: no answer in time")
+        raise _SilentError("Valkey: no answer in time")
     finally:
         if not task.done():
             task.cancel()

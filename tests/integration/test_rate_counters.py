@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import Literal
 from urllib.parse import urlsplit
 
 import pytest
@@ -15,19 +16,22 @@ from localstack.stack import StackInfo
 from runtime.rate_counters import (
     AVOID_SECONDS,
     CONNECTION_SECONDS,
+    DOUBT_SECONDS,
     LOCAL_KEYS,
     SLICE_SECONDS,
     SLICES,
     Limit,
+    LimitUnknownError,
     RateCounters,
 )
 from runtime.redis import Valkey
-from tests.support.link import Link, link_to
+from tests.support.link import Link, Weather, link_to
 from tests.support.tasks import eventually
 
 LIMIT = Limit(name="address-sign-ins", count=60, seconds=60)
 MANY = Limit(name="address-tokens", count=20_000, seconds=60)
 DIVISOR = 3
+Told = Literal["pass", "exceeded", "unknown"]
 NOWHERE = "redis://127.0.0.1:1/0"
 VALKEY_SECONDS = SLICES * SLICE_SECONDS
 SLACK_SECONDS = 0.25
@@ -42,8 +46,25 @@ class Side:
 
     async def passed(self, limit: Limit, key: str, calls: int) -> int:
         """How many of so many calls at once were let through."""
-        answers = await asyncio.gather(*(self.counters.hit(limit, key) for _ in range(calls)))
-        return answers.count(None)
+        return (await self.told(limit, key, calls)).count("pass")
+
+    async def told(self, limit: Limit, key: str, calls: int) -> list[Told]:
+        """What each of so many calls at once was told."""
+
+        async def one() -> Told:
+            try:
+                return "pass" if await self.counters.hit(limit, key) is None else "exceeded"
+            except LimitUnknownError:
+                return "unknown"
+
+        return list(await asyncio.gather(*(one() for _ in range(calls))))
+
+    async def until_alone(self) -> None:
+        async def is_alone() -> bool:
+            await self.told(LIMIT, "whoever finds out", 1)
+            return self.is_alone
+
+        await eventually(is_alone)
 
     @property
     def is_alone(self) -> bool:
@@ -86,7 +107,7 @@ async def linked(link: Link) -> AsyncIterator[Side]:
 
 async def seconds_of(side: Side, limit: Limit, key: str) -> float:
     began = time.perf_counter()
-    await side.counters.hit(limit, key)
+    await side.told(limit, key, 1)
     return time.perf_counter() - began
 
 
@@ -189,27 +210,63 @@ async def test_alone_a_process_keeps_a_bounded_number_of_counters() -> None:
     assert LOCAL_KEYS // 2 < passed.count(None) <= LOCAL_KEYS
 
 
+async def test_abuse_d1_a_moment_of_silence_lets_nobody_through_beyond_the_limit(
+    link: Link, linked: Side, three: list[Side]
+) -> None:
+    """The others are answered meanwhile, so nothing is left for who is not."""
+    link.turn("hang")
+    asking = asyncio.create_task(linked.told(LIMIT, "a", 100))
+    passed = await asyncio.gather(*(side.passed(LIMIT, "a", 100) for side in three))
+    told = await asking
+    link.turn("fair")
+    assert sum(passed) == LIMIT.count
+    assert told == ["unknown"] * 100
+    assert not linked.is_alone
+
+    async def is_told_again() -> bool:
+        return await linked.told(LIMIT, "a", 1) == ["exceeded"]
+
+    await eventually(is_told_again, within_seconds=2)
+
+
+async def test_one_late_answer_among_many_makes_no_doubt(linked: Side, link: Link) -> None:
+    link.turn("slow")
+    late = asyncio.create_task(linked.told(LIMIT, "a", 1))
+    await asyncio.sleep(0.03)  # it is on its slow way
+    link.turn("fair")
+    assert await linked.told(LIMIT, "a", 5) == ["pass"] * 5
+    assert await late == ["unknown"]
+    assert await linked.told(LIMIT, "a", 5) == ["pass"] * 5
+
+
 async def test_a_hanging_valkey_costs_one_wait_and_not_one_for_each_call(link: Link, linked: Side) -> None:
     link.turn("hang")
     assert VALKEY_SECONDS <= await seconds_of(linked, LIMIT, "a") < VALKEY_SECONDS + SLACK_SECONDS
-    assert linked.is_alone
     began = time.perf_counter()
-    assert await linked.passed(LIMIT, "a", 100) == LIMIT.count // DIVISOR - 1
+    assert await linked.told(LIMIT, "a", 100) == ["unknown"] * 100
     assert time.perf_counter() - began < VALKEY_SECONDS
 
 
 async def test_many_calls_at_once_wait_for_a_hanging_valkey_together(link: Link, linked: Side) -> None:
     link.turn("hang")
     began = time.perf_counter()
-    assert await linked.passed(LIMIT, "a", 200) == LIMIT.count // DIVISOR
+    assert await linked.passed(LIMIT, "a", 200) == 0
     assert time.perf_counter() - began < VALKEY_SECONDS + SLACK_SECONDS
+
+
+async def test_after_a_second_of_silence_it_counts_alone(link: Link, linked: Side) -> None:
+    link.turn("hang")
+    began = time.perf_counter()
+    await linked.until_alone()
+    assert DOUBT_SECONDS <= time.perf_counter() - began < 2 * DOUBT_SECONDS
+    assert await linked.passed(LIMIT, "a", 100) == LIMIT.count // DIVISOR
 
 
 async def test_while_it_hangs_one_call_at_a_time_finds_out_whether_it_is_back(
     link: Link, linked: Side
 ) -> None:
     link.turn("hang")
-    await linked.counters.hit(LIMIT, "a")
+    await linked.until_alone()
     await asyncio.sleep(AVOID_SECONDS)  # then it is asked again
     waits = await asyncio.gather(*(seconds_of(linked, LIMIT, "a") for _ in range(20)))
     assert sum(wait >= VALKEY_SECONDS for wait in waits) == 1
@@ -217,16 +274,16 @@ async def test_while_it_hangs_one_call_at_a_time_finds_out_whether_it_is_back(
 
 @pytest.mark.parametrize("weather", ["hang", "reset"])
 async def test_it_counts_with_the_others_again_when_valkey_is_back(
-    link: Link, linked: Side, three: list[Side], weather: str
+    link: Link, linked: Side, three: list[Side], weather: Weather
 ) -> None:
     assert await three[0].passed(LIMIT, "a", 100) == 60
-    link.turn("hang" if weather == "hang" else "reset")
-    assert await linked.counters.hit(LIMIT, "a") is None
-    assert linked.is_alone
+    link.turn(weather)
+    await linked.until_alone()
+    assert await linked.passed(LIMIT, "a", 100) == LIMIT.count // DIVISOR
     link.turn("fair")
 
     async def is_together() -> bool:
-        await linked.counters.hit(LIMIT, "b")
+        await linked.told(LIMIT, "b", 1)
         return not linked.is_alone
 
     await eventually(is_together)

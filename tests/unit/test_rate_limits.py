@@ -6,7 +6,7 @@ import pytest
 from fastapi import Request
 from prometheus_client import CollectorRegistry
 
-from command_api.rate_limits import RateLimits, too_many
+from command_api.rate_limits import RateLimits, nobody_knows, too_many
 from runtime.rate_counters import Exceeded, Limit, RateCounters
 from runtime.rates import Rate, parse_rate
 from runtime.redis import Valkey
@@ -69,6 +69,13 @@ def test_at_the_token_endpoint_it_is_an_error_of_oauth() -> None:
         b'{"error":"temporarily_unavailable","error_description":"Too many requests. Try again later."}'
     )
     assert answer.headers == {**FIELDS, "content-type": "application/json", "cache-control": "no-store"}
+
+
+def test_a_call_that_cannot_be_counted_now_is_to_be_sent_again() -> None:
+    answer = nobody_knows("/v1/sessions")
+    assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+    assert b"urn:chancery:problem:unavailable" in answer.body
+    assert b'"error":"temporarily_unavailable"' in nobody_knows("/oauth/token").body
 
 
 async def test_abuse_d3_prefixes_are_counted_apart_and_aliases_together(limits: RateLimits) -> None:
