@@ -23,6 +23,7 @@ from command_api.grants import Grants
 from command_api.password_proof import PasswordProof
 from command_api.password_reset import CodeRules, PasswordResets
 from command_api.profile import Profile
+from command_api.rate_limits import RateLimits
 from command_api.routes import (
     accounts,
     admin_accounts,
@@ -63,8 +64,11 @@ from runtime.keys import derive_keys
 from runtime.logs import get_logger
 from runtime.passwords import PasswordPool, PasswordPoolFullError
 from runtime.postgres import Postgres
+from runtime.rate_counters import CONNECTION_SECONDS, RateCounters
+from runtime.redis import Valkey
 from runtime.serving.answers import failure
 from runtime.serving.app import Vitals, new_app
+from runtime.serving.client_address import KnownClient
 from runtime.serving.server import Listener, bind
 from runtime.settings import Settings, secret_bytes
 from runtime.store_clock import StoreClock
@@ -139,15 +143,28 @@ async def open_command_api(settings: Settings) -> AsyncIterator[Sequence[Listene
             errands.run(fellows.own_partitions),
         ):
             stack.push_async_callback(_stop, asyncio.create_task(work))
-        services = _services(settings, opened, passwords, errands, fellows.forwarding)
-        app = _app(services, health, settings.command_deadline_seconds)
-        public = Listener(app=app, socket=bind(settings.bind_host, settings.command_port))
+        vitals = Vitals(failing=health.failing, registry=CollectorRegistry())
+        limits = await stack.enter_async_context(_open_rate_limits(settings, vitals.registry))
+        services = _services(settings, opened, passwords, errands, fellows.forwarding, limits)
+        app = _app(services, vitals, settings.command_deadline_seconds)
+        outside = KnownClient(app, settings.trusted_proxies)
+        public = Listener(app=outside, socket=bind(settings.bind_host, settings.command_port))
         await fellows.join()
         yield (public, *fellows.listeners(app))
 
 
-def _app(services: Services, health: Health, deadline_seconds: float) -> FastAPI:
-    app = new_app("Chancery Command API", Vitals(failing=health.failing, registry=CollectorRegistry()))
+@contextlib.asynccontextmanager
+async def _open_rate_limits(settings: Settings, registry: CollectorRegistry) -> AsyncIterator[RateLimits]:
+    valkey = Valkey.open(settings.redis_url.get_secret_value(), timeout_seconds=CONNECTION_SECONDS)
+    counters = RateCounters(valkey, registry, divisor=settings.limit_alone_divisor)
+    try:
+        yield RateLimits.of(settings, counters, derive_keys(secret_bytes(settings.secret_key)).limit_key)
+    finally:
+        await valkey.close()
+
+
+def _app(services: Services, vitals: Vitals, deadline_seconds: float) -> FastAPI:
+    app = new_app("Chancery Command API", vitals)
     app.state.services = services
     app.state.deadline_seconds = deadline_seconds
     for noun in (oauth, sessions, me, accounts, password_resets, email_changes):  # the busiest first
@@ -167,6 +184,7 @@ def _services(
     passwords: PasswordPool,
     errands: ErrandRunner,
     forwarding: Settles,
+    rate_limits: RateLimits,
 ) -> Services:
     writer, clock = opened.writer, opened.clock
     keys = derive_keys(secret_bytes(settings.secret_key))
@@ -180,10 +198,11 @@ def _services(
     codes = _code_rules(settings)
     return Services(
         callers=callers,
+        rate_limits=rate_limits,
         sign_up=SignUp(executor, opened.keyring, passwords, keys, _sign_up_rules(settings)),
         sign_in=SignIn(executor, writer, passwords, keys, tokens, lock_out),
         sign_out=SignOut(executor, callers, tokens, keys),
-        grants=Grants(executor, callers, tokens),
+        grants=Grants(executor, callers, tokens, rate_limits),
         clients=Clients(executor),
         key_rotation=KeyRotation(executor, writer, KeyPolicy.of(settings), clock),
         profile=Profile(executor, proof, passwords, lock_out),

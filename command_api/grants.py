@@ -9,6 +9,7 @@ from command_api.answers import position_header, refusal_answer
 from command_api.callers import PUBLIC_CLIENT, Callers, read_client_credentials
 from command_api.calls import Call
 from command_api.executor import Executor
+from command_api.rate_limits import RateLimits
 from command_api.tokens import Tokens
 from domain import account_commands as account
 from domain.account_state import Active
@@ -25,10 +26,11 @@ from runtime.serving.oauth import ClientCredentials
 
 
 class Grants:
-    def __init__(self, executor: Executor, callers: Callers, tokens: Tokens) -> None:
+    def __init__(self, executor: Executor, callers: Callers, tokens: Tokens, rate_limits: RateLimits) -> None:
         self._executor = executor
         self._callers = callers
         self._tokens = tokens
+        self._rate_limits = rate_limits
 
     async def grant(self, request: Request, call: Call, form: Mapping[str, str]) -> HttpAnswer:
         match form.get("grant_type"):
@@ -92,6 +94,7 @@ class Grants:
             raise InvalidClient
         call = await self._executor.settle(call, client_stream(credentials.client_id))
         await self._callers.require_client(credentials)
+        await self._rate_limits.count_client(request, credentials.client_id)
         scope = parse_scope(form["scope"]) if "scope" in form else None
         return await self._executor.run(
             replace(call, actor=Actor(kind="client", id=credentials.client_id)),

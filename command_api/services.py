@@ -1,7 +1,7 @@
 """What the routes use: built once in `app.py`, handed to every request."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
@@ -15,6 +15,7 @@ from command_api.email_change import EmailChanges
 from command_api.grants import Grants
 from command_api.password_reset import PasswordResets
 from command_api.profile import Profile
+from command_api.rate_limits import ByAddress, RateLimits
 from command_api.sign_in import SignIn
 from command_api.sign_out import SignOut
 from command_api.sign_up import SignUp
@@ -26,6 +27,7 @@ from command_api.system_caller import SystemCallers
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     callers: Callers
+    rate_limits: RateLimits
     sign_up: SignUp
     sign_in: SignIn
     sign_out: SignOut
@@ -68,3 +70,20 @@ UseAdmin = Annotated[Admin, Depends(_admin)]
 UseWorkerCall = Annotated[Call, Depends(_worker_call)]
 BEARER = Depends(HTTPBearer(auto_error=False))
 """Shows in the OpenAPI document that a route wants an access token."""
+
+
+def counted(name: ByAddress) -> Any:
+    """For the dependencies of a route whose calls are counted by the prefix of the caller's address."""
+
+    async def count(request: Request, services: UseServices) -> None:
+        await services.rate_limits.count_address(request, name)
+
+    return Depends(count)
+
+
+async def _count_account(request: Request, person: UsePerson, services: UseServices) -> None:
+    await services.rate_limits.count_account(request, person.account_id)
+
+
+COUNTED_BY_ACCOUNT = Depends(_count_account)
+"""For a route whose calls are counted by the signed-in account."""

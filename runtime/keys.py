@@ -24,6 +24,8 @@ class DerivedKeys:
     mailbox_key: bytes = field(repr=False)
     source_key: bytes = field(repr=False)
     """Names networks, anew every day, for those who may know no address."""
+    limit_key: bytes = field(repr=False)
+    """Names what rate limits count, so that the store of their counters holds no address."""
     system_key: bytes = field(repr=False)
     """Signs the commands of our own workers."""
 
@@ -40,6 +42,7 @@ def derive_keys(secret: bytes) -> DerivedKeys:
         cursor_key=_derive(secret, "cursors of pages"),
         mailbox_key=_derive(secret, "mailboxes that mails went to"),
         source_key=_derive(secret, "names of networks"),
+        limit_key=_derive(secret, "what rate limits count"),
         system_key=_derive(secret, "commands of our own workers"),
     )
 

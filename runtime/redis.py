@@ -13,7 +13,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-_MOST_CONNECTIONS = 32
+MOST_CONNECTIONS = 32
 
 
 class ValkeyUnavailableError(Exception):
@@ -31,7 +31,7 @@ class Valkey:
         """One retry, and without a pause: a restarted store leaves dead connections in the pool."""
         pool = BlockingConnectionPool.from_url(
             url,
-            max_connections=_MOST_CONNECTIONS,
+            max_connections=MOST_CONNECTIONS,
             timeout=timeout_seconds,
             socket_timeout=timeout_seconds,
             socket_connect_timeout=timeout_seconds,
@@ -44,6 +44,13 @@ class Valkey:
         with contextlib.suppress(RedisError, OSError, TimeoutError):
             await self._client.aclose()
 
+    @property
+    def pool(self) -> BlockingConnectionPool:
+        """For a library that brings scripts of its own. What it raises, `translated` makes our error."""
+        pool = self._client.connection_pool
+        assert isinstance(pool, BlockingConnectionPool)
+        return pool
+
     def script(self, lua: str) -> "Script":
         return Script(self._client, lua)
 
@@ -52,7 +59,7 @@ class Valkey:
 
     async def memory_policy(self) -> str:
         """What the store does when its memory is full; `noeviction` loses nothing."""
-        with _translated():
+        with translated():
             memory: dict[str, Any] = await self._client.info("memory")
         return str(memory.get("maxmemory_policy", "unknown"))
 
@@ -64,7 +71,7 @@ class Script:
         self._run = client.register_script(lua)
 
     async def __call__(self, keys: Sequence[str], values: Sequence[str | int]) -> Any:
-        with _translated():
+        with translated():
             return await self._run(keys=list(keys), args=list(values))
 
 
@@ -82,7 +89,7 @@ class Bell:
 
 
 @contextlib.contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
     try:
         yield
     except (RedisError, OSError, TimeoutError) as error:

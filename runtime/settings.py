@@ -9,16 +9,29 @@ import binascii
 import os
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from runtime.rates import Rate, parse_rate
+from runtime.serving.client_address import Network, parse_networks
 
 DEVELOPMENT_MARK = "dev_"
 """Generated development secrets begin with this, so that production can recognise and refuse them."""
 
 SECRET_BYTES = 32
+RateSetting = Annotated[Rate, NoDecode, BeforeValidator(parse_rate)]
+NetworksSetting = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(parse_networks)]
 
 
 class SettingsError(Exception):
@@ -55,6 +68,7 @@ class Settings(BaseSettings):
     mailer_port: int = 8085
     relay_port: int = 8086
     risk_port: int = 8087
+    trusted_proxies: NetworksSetting = ()
     command_url: str = "http://127.0.0.1:8081"
     query_url: str = "http://127.0.0.1:8082"
     system_url: str = ""
@@ -90,6 +104,14 @@ class Settings(BaseSettings):
     limit_code_mails: int = Field(default=5, ge=1)
     limit_mails: int = Field(default=10, ge=1)
     limit_notice_mails: int = Field(default=30, ge=1)
+    limit_address_sign_ups: RateSetting = Rate(1200, 60)
+    limit_address_sign_ins: RateSetting = Rate(6000, 60)
+    limit_address_codes: RateSetting = Rate(6000, 60)
+    limit_address_mails: RateSetting = Rate(1200, 60)
+    limit_address_tokens: RateSetting = Rate(240_000, 60)
+    limit_account_mails: RateSetting = Rate(60, 3600)
+    limit_client_tokens: RateSetting = Rate(120_000, 60)
+    limit_alone_divisor: int = Field(default=3, ge=1, le=1000)
     risk_group: str = "chancery.risk"
     risk_window_seconds: int = Field(default=3600, ge=1, le=86_400)
     risk_failures: int = Field(default=15, ge=1, le=1000)

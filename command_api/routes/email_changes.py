@@ -8,7 +8,7 @@ from command_api.schemas import (
     EmailChangeBody,
     UndoEmailChangeBody,
 )
-from command_api.services import BEARER, UseCall, UsePerson, UseServices
+from command_api.services import BEARER, COUNTED_BY_ACCOUNT, UseCall, UsePerson, UseServices, counted
 from runtime.serving.app import StrictRoute
 from runtime.serving.problems import problems
 
@@ -20,9 +20,9 @@ router = APIRouter(tags=["me"], route_class=StrictRoute)
     status_code=202,
     responses={
         202: {"model": Accepted, "description": "The same for free and taken addresses"},
-        **problems(400, 401, 403, 415, 422, 503),
+        **problems(400, 401, 403, 415, 422, 429, 503),
     },
-    dependencies=[BEARER],
+    dependencies=[BEARER, COUNTED_BY_ACCOUNT],
     response_class=Response,
 )
 async def request_email_change(
@@ -48,7 +48,8 @@ async def confirm_email_change(
 @router.post(
     "/v1/email-changes/undo",
     status_code=204,
-    responses=problems(400, 415, 422, 503),
+    responses=problems(400, 415, 422, 429, 503),
+    dependencies=[counted("address-codes")],
     response_class=Response,
 )
 async def undo_email_change(body: UndoEmailChangeBody, call: UseCall, services: UseServices) -> Response:

@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Response
 
 from command_api.schemas import Accepted, ConfirmResetBody, ResetBody
-from command_api.services import UseCall, UseServices
+from command_api.services import UseCall, UseServices, counted
 from runtime.serving.app import StrictRoute
 from runtime.serving.problems import problems
 
@@ -15,8 +15,9 @@ router = APIRouter(tags=["accounts"], route_class=StrictRoute)
     status_code=202,
     responses={
         202: {"model": Accepted, "description": "The same for known and unknown addresses"},
-        **problems(400, 415, 422, 503),
+        **problems(400, 415, 422, 429, 503),
     },
+    dependencies=[counted("address-mails")],
     response_class=Response,
 )
 async def request_reset(body: ResetBody, call: UseCall, services: UseServices) -> Response:
@@ -26,7 +27,8 @@ async def request_reset(body: ResetBody, call: UseCall, services: UseServices) -
 @router.post(
     "/v1/password-resets/confirm",
     status_code=204,
-    responses=problems(400, 415, 422, 503),
+    responses=problems(400, 415, 422, 429, 503),
+    dependencies=[counted("address-codes")],
     response_class=Response,
 )
 async def confirm_reset(body: ConfirmResetBody, call: UseCall, services: UseServices) -> Response:

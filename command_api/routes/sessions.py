@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Response
 
 from command_api.schemas import SignInBody, TokenResponse
-from command_api.services import BEARER, UseCall, UsePerson, UseServices
+from command_api.services import BEARER, UseCall, UsePerson, UseServices, counted
 from runtime.serving.app import StrictRoute
 from runtime.serving.problems import problems
 
@@ -15,7 +15,8 @@ router = APIRouter(tags=["sessions"], route_class=StrictRoute)
 @router.post(
     "/v1/sessions",
     status_code=201,
-    responses={201: {"model": TokenResponse}, **problems(400, 401, 415, 422, 503)},
+    responses={201: {"model": TokenResponse}, **problems(400, 401, 415, 422, 429, 503)},
+    dependencies=[counted("address-sign-ins")],
     response_class=Response,
 )
 async def sign_in(body: SignInBody, call: UseCall, services: UseServices) -> Response:

@@ -74,7 +74,7 @@ def failure(
         return problem(status, code, title, headers=headers)
     if status == HTTPStatus.UNAUTHORIZED:
         return oauth_error(status, "invalid_token", title, headers)
-    if status < HTTPStatus.INTERNAL_SERVER_ERROR:
-        return oauth_error(status, "invalid_request", title, headers)
-    is_passing = status == HTTPStatus.SERVICE_UNAVAILABLE
-    return oauth_error(status, "temporarily_unavailable" if is_passing else "server_error", title, headers)
+    if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
+        return oauth_error(status, "temporarily_unavailable", title, headers)
+    is_theirs = status < HTTPStatus.INTERNAL_SERVER_ERROR
+    return oauth_error(status, "invalid_request" if is_theirs else "server_error", title, headers)

@@ -16,12 +16,13 @@ from localstack.ports import LOOPBACK, free_port_variables
 from localstack.stack import StackInfo, start_stack, stop_stack
 from tests.support.chancery import Chancery, until_ready
 from tests.support.risk import A_DAY
+from tests.support.unlimited import UNLIMITED
 
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackInfo]:
     home = tmp_path_factory.mktemp("stack")
-    environment = {**os.environ, **A_DAY, **free_port_variables()}
+    environment = {**os.environ, **UNLIMITED, **A_DAY, **free_port_variables()}
     try:
         yield start_stack(home, environment, lifetime="caller")
     finally:
@@ -39,7 +40,7 @@ async def open_chancery(stack: StackInfo) -> AsyncIterator[Chancery]:
     async with httpx.AsyncClient(timeout=20) as http:
         opened = Chancery(
             home=stack.home,
-            settings=stack.settings,
+            settings={**UNLIMITED, **stack.settings},
             http=http,
             command_url=stack.command_url,
             query_url=stack.query_url,

@@ -20,6 +20,7 @@ from runtime.kafka import KafkaWriter
 from tests.e2e.conftest import open_chancery
 from tests.support.chancery import PASSWORD, Chancery, bearer, new_email, problem_code, until_ready
 from tests.support.log_reading import read_log
+from tests.support.unlimited import UNLIMITED
 
 PATIENCE_SECONDS = 40.0
 LOAD_SECONDS = 5.0
@@ -114,7 +115,8 @@ class Load:
 def doomed_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackInfo]:
     home = tmp_path_factory.mktemp("doomed")
     try:
-        yield start_stack(home, {**os.environ, **free_port_variables()}, lifetime="caller")
+        environment = {**os.environ, **UNLIMITED, **free_port_variables()}
+        yield start_stack(home, environment, lifetime="caller")
     finally:
         stop_stack(home)
 

@@ -20,6 +20,7 @@ from tests.support.admins import grant, token_of
 from tests.support.chancery import Chancery, bearer, problem_code
 from tests.support.log_reading import read_log
 from tests.support.tasks import eventually
+from tests.support.unlimited import UNLIMITED
 
 ROTATE = "/v1/admin/signing-keys/rotate"
 LIFE_SECONDS = 30
@@ -31,7 +32,8 @@ def own_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackInfo]:
     home = tmp_path_factory.mktemp("rotation")
     short = {"CHANCERY_ACCESS_TOKEN_SECONDS": str(LIFE_SECONDS)}
     try:
-        yield start_stack(home, {**os.environ, **free_port_variables(), **short}, lifetime="caller")
+        environment = {**os.environ, **UNLIMITED, **free_port_variables(), **short}
+        yield start_stack(home, environment, lifetime="caller")
     finally:
         stop_stack(home)
 

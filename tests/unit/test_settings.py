@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from runtime.rates import Rate
 from runtime.settings import Settings, SettingsError, home, load_settings, secret_bytes
 
 SECRET = base64.urlsafe_b64encode(bytes(range(32))).decode().rstrip("=")
@@ -124,6 +125,11 @@ def test_production_reads_no_file(monkeypatch: pytest.MonkeyPatch, folder: Path)
         ("ACCESS_TOKEN_SECONDS", "86400"),
         ("REFRESH_GRACE_SECONDS", "301"),
         ("COMMAND_DEADLINE_SECONDS", "0"),
+        ("LIMIT_ADDRESS_SIGN_INS", "100"),
+        ("LIMIT_ADDRESS_SIGN_INS", "100 per minute"),
+        ("LIMIT_ALONE_DIVISOR", "0"),
+        ("TRUSTED_PROXIES", "10.0.0.1/8"),
+        ("TRUSTED_PROXIES", "my-proxy"),
     ],
 )
 def test_a_value_out_of_its_range_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
@@ -157,9 +163,37 @@ def test_the_home_is_where_the_variable_says_else_here(monkeypatch: pytest.Monke
     assert home() == folder.resolve() / ".chancery"
 
 
-def test_every_setting_is_on_the_reference_page() -> None:
-    page = (Path(__file__).parent.parent.parent / "docs/reference/configuration.md").read_text()
-    assert [name for name in Settings.model_fields if f"CHANCERY_{name.upper()}`" not in page] == []
+def test_every_setting_is_on_its_reference_page_with_its_default() -> None:
+    """Limits have a page of their own: all of them in one table."""
+    reference = Path(__file__).parent.parent.parent / "docs/reference"
+    rows = [
+        f"| `CHANCERY_{name.upper()}` | `{field.default}` |"
+        for name, field in Settings.model_fields.items()
+        if name.startswith("limit_")
+    ]
+    limits = (reference / "limits.md").read_text()
+    assert [row for row in rows if row not in limits] == []
+    page = (reference / "configuration.md").read_text()
+    others = [name for name in Settings.model_fields if not name.startswith("limit_")]
+    assert [name for name in others if f"CHANCERY_{name.upper()}`" not in page] == []
+
+
+def test_rates_and_proxies_are_read_from_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_secrets(monkeypatch)
+    with_variables(
+        monkeypatch,
+        LIMIT_ADDRESS_SIGN_INS="100/60",
+        LIMIT_ADDRESS_TOKENS="0",
+        TRUSTED_PROXIES="10.0.0.0/8, 2001:db8::/32,192.0.2.1",
+    )
+    settings = load_settings()
+    assert (settings.limit_address_sign_ins, settings.limit_address_tokens) == (Rate(100, 60), Rate(0, 1))
+    assert [str(one) for one in settings.trusted_proxies] == ["10.0.0.0/8", "2001:db8::/32", "192.0.2.1/32"]
+
+
+def test_nobody_is_a_trusted_proxy_unless_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_secrets(monkeypatch)
+    assert load_settings().trusted_proxies == ()
 
 
 def test_key_encryption_keys_come_from_a_file_if_one_is_named(

@@ -14,13 +14,15 @@ from tests.support.history import History
 from tests.support.judge import Evidence, counted_by_outcome, judge
 from tests.support.log_reading import read_log, settled_heads
 from tests.support.risk import A_DAY
+from tests.support.unlimited import UNLIMITED
 
 
 @pytest.fixture(scope="package")
 def arena_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackInfo]:
     home = tmp_path_factory.mktemp("arena")
     try:
-        yield start_stack(home, {**os.environ, **A_DAY, **free_port_variables()}, lifetime="caller")
+        environment = {**os.environ, **UNLIMITED, **A_DAY, **free_port_variables()}
+        yield start_stack(home, environment, lifetime="caller")
     finally:
         stop_stack(home)
 

@@ -21,6 +21,7 @@ from tests.support.processes import life_now
 from tests.support.risk import A_DAY
 from tests.support.soak import record, times
 from tests.support.tasks import running
+from tests.support.unlimited import UNLIMITED
 
 PEOPLE = 4
 BROKEN_SECONDS = 4.0
@@ -35,7 +36,7 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokenDisk]:
 @pytest.fixture(scope="module")
 def stack_on_it(disk: BrokenDisk, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackInfo]:
     home = tmp_path_factory.mktemp("broken")
-    environment = {**os.environ, **A_DAY, **free_port_variables()}
+    environment = {**os.environ, **UNLIMITED, **A_DAY, **free_port_variables()}
     try:
         yield disk.run(lambda: start_stack(home, environment, lifetime="caller"))
     finally:

@@ -18,6 +18,7 @@ from tests.support.processes import life_now, life_of, paused
 from tests.support.replicas import QUICK, Replica, fleet
 from tests.support.soak import record, times
 from tests.support.tasks import eventually, running
+from tests.support.unlimited import UNLIMITED
 
 NAMES = ["kafka", "kafka_2", "kafka_3"]
 PEOPLE = 4
@@ -29,7 +30,7 @@ BACK_SECONDS = 60.0
 @pytest.fixture(scope="module")
 def cluster_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackInfo]:
     home = tmp_path_factory.mktemp("brokers")
-    environment = {**os.environ, **free_port_variables(), BROKERS: "3"}
+    environment = {**os.environ, **UNLIMITED, **free_port_variables(), BROKERS: "3"}
     try:
         yield start_stack(home, environment, lifetime="caller")
     finally:
