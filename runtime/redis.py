@@ -84,7 +84,7 @@ class Bell:
 
     async def wait(self, after: str, *, seconds: float) -> None:
         """Return once there is an entry after this one, or the time is over."""
-        with _translated():
+        with translated():
             await self._client.xread({self._stream: after}, count=1, block=int(seconds * 1000))
 
 
