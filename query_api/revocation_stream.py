@@ -8,6 +8,7 @@ which was away goes on from there without a snapshot.
 import asyncio
 import json
 import re
+import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -59,8 +60,9 @@ async def _rest(known: Sequence[Revocation], seen: Seqs) -> AsyncIterator[bytes]
 
 
 def _heartbeat(feed: RevocationFeed, sent: Seqs) -> bytes:
-    age = max(0, round(feed.age_seconds() * 1000))
-    return _event("heartbeat", sent, json.dumps({"age_ms": age}))
+    """By `sent_ms`, on a clock of this process alone, a client can tell how long it was under way."""
+    age_ms, sent_ms = round(feed.age_seconds() * 1000), round(time.monotonic() * 1000)
+    return _event("heartbeat", sent, json.dumps({"age_ms": max(0, age_ms), "sent_ms": sent_ms}))
 
 
 def _event(kind: str, sent: Seqs, data: str) -> bytes:

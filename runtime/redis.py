@@ -4,6 +4,7 @@ Only scripts are offered, and waiting for a stream: what belongs together is one
 trip.
 """
 
+import asyncio
 import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any, Self
@@ -90,7 +91,18 @@ class Bell:
 
 @contextlib.contextmanager
 def translated() -> Iterator[None]:
+    """The driver's errors as ours. A cancellation stays one.
+
+    The driver can lose it: a connection whose peer went away fails while a cancelled call cleans up after itself, and that
+    error takes the cancellation's place, or the call is tried again and succeeds.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    cancelled_before = task.cancelling()
     try:
         yield
     except (RedisError, OSError, TimeoutError) as error:
-        raise ValkeyUnavailableError(f"Valkey: {type(error).__name__}") from None
+        if task.cancelling() == cancelled_before:
+            raise ValkeyUnavailableError(f"Valkey: {type(error).__name__}") from None
+    if task.cancelling() > cancelled_before:
+        raise asyncio.CancelledError

@@ -12,6 +12,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from chancery_sdk import claims as sdk
 from runtime.access_token import (
     MAX_TOKEN_BYTES,
     Claims,
@@ -51,7 +52,20 @@ MACHINE = Claims(
 
 
 def verified(token: str, mint: Mint = MINT) -> Claims | None:
-    return verify_access_token(token, mint.keys, issuer=ISSUER, at=NOON)
+    """By us, and the SDK must say the same."""
+    claims = verify_access_token(token, mint.keys, issuer=ISSUER, at=NOON)
+    assert (claims is not None) == is_good_to_the_sdk(token, mint)
+    return claims
+
+
+def is_good_to_the_sdk(token: str, mint: Mint) -> bool:
+    keys = sdk.read_keys(json.dumps({"keys": [{**mint.jwk, "kid": KID, "alg": "ES256"}]}).encode())
+    try:
+        claims = sdk.read_claims(token, keys[sdk.key_id_of(token)], ISSUER)
+    except (sdk.UnreadableTokenError, KeyError):
+        return False
+    now = NOON.timestamp()
+    return now < claims.expires_at and claims.issued_at <= now + sdk.CLOCK_SKEW_SECONDS
 
 
 def signed(claims: Claims) -> str:
