@@ -165,14 +165,18 @@ class RateCounters:
         self._held[limit.name, key] = _Portion(left + count, now + limit.seconds * HELD_SHARE)
 
     def _note_failure(self, error: ValkeyUnavailableError, began: float) -> None:
-        """If others were answered meanwhile, it is only this call that does not know."""
+        """If others were answered meanwhile, it is only this call that does not know.
+
+        Gone is a Valkey that leaves a call unanswered which began well after another was: however late this loop is,
+        calls that wait together prove nothing more than one.
+        """
         now = time.monotonic()
         if isinstance(error, _SilentError):
             if self._answered_at > began:
                 return
             if self._silent_since is None:
-                self._silent_since = began
-            if not self._is_alone and now - self._silent_since < DOUBT_SECONDS:
+                self._silent_since = now
+            if not self._is_alone and began - self._silent_since < DOUBT_SECONDS:
                 self._avoid_until = now + DOUBT_SECONDS / 4
                 return
         self._avoid_until = now + AVOID_SECONDS

@@ -28,7 +28,9 @@ from runtime.redis import Valkey
 from tests.support.link import Link, Weather, link_to
 from tests.support.tasks import eventually
 
-LIMIT = Limit(name="address-sign-ins", count=60, seconds=60)
+A_DAY = 86_400
+"""Windows in memory begin with the day, the hour, the minute; none is to begin while a test runs."""
+LIMIT = Limit(name="address-sign-ins", count=60, seconds=A_DAY)
 MANY = Limit(name="address-tokens", count=20_000, seconds=60)
 DIVISOR = 3
 Told = Literal["pass", "exceeded", "unknown"]
@@ -121,7 +123,7 @@ async def test_abuse_d1_any_number_of_calls_at_once_get_the_limit_and_no_more(
 
 
 async def test_keys_and_limits_are_counted_apart(three: list[Side]) -> None:
-    other = Limit(name="address-codes", count=60, seconds=60)
+    other = Limit(name="address-codes", count=60, seconds=A_DAY)
     assert await three[0].passed(LIMIT, "a", 100) == 60
     assert await three[1].passed(LIMIT, "b", 100) == 60
     assert await three[2].passed(other, "a", 100) == 60
@@ -194,17 +196,17 @@ async def test_without_valkey_each_process_counts_alone_and_more_strictly() -> N
             assert side.is_alone
         exceeded = await opened[0].counters.hit(LIMIT, "a")
         assert exceeded is not None
-        assert exceeded.limit == Limit(name=LIMIT.name, count=20, seconds=60)
-        assert 1 <= exceeded.wait_seconds <= 60
+        assert exceeded.limit == Limit(name=LIMIT.name, count=20, seconds=A_DAY)
+        assert 1 <= exceeded.wait_seconds <= A_DAY
 
 
 async def test_a_strict_limit_still_lets_somebody_through() -> None:
     async with sides(NOWHERE, 1) as (side,):
-        assert await side.passed(Limit(name="address-codes", count=1, seconds=60), "a", 5) == 1
+        assert await side.passed(Limit(name="address-codes", count=1, seconds=A_DAY), "a", 5) == 1
 
 
 async def test_alone_a_process_keeps_a_bounded_number_of_counters() -> None:
-    once = Limit(name="address-codes", count=1, seconds=60)
+    once = Limit(name="address-codes", count=1, seconds=A_DAY)
     async with sides(NOWHERE, 1) as (side,):
         passed = [await side.counters.hit(once, f"prefix {number}") for number in range(3 * LOCAL_KEYS)]
     assert LOCAL_KEYS // 2 < passed.count(None) <= LOCAL_KEYS
@@ -258,7 +260,7 @@ async def test_after_a_second_of_silence_it_counts_alone(link: Link, linked: Sid
     link.turn("hang")
     began = time.perf_counter()
     await linked.until_alone()
-    assert DOUBT_SECONDS <= time.perf_counter() - began < 2 * DOUBT_SECONDS
+    assert DOUBT_SECONDS <= time.perf_counter() - began < 3 * DOUBT_SECONDS
     assert await linked.passed(LIMIT, "a", 100) == LIMIT.count // DIVISOR
 
 

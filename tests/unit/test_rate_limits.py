@@ -22,7 +22,7 @@ NAMES = (
     "address-sign-ups", "address-sign-ins", "address-codes", "address-mails", "address-tokens", "account-mails",
     "client-tokens",
 )  # fmt: skip
-ONCE = {name: Rate(1, 3600) for name in NAMES}
+ONCE = {name: Rate(1, 86_400) for name in NAMES}
 
 
 @pytest.fixture
