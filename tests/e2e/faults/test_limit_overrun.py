@@ -17,6 +17,8 @@ from tests.support.wire import exchange, request_bytes
 REPLICAS = 3
 WRONG_PASSWORDS = 200
 ROUNDS = 20
+MOST_ROUNDS = 60
+"""A burst may be shed as a whole while Valkey is slow."""
 PASSES = 40
 PASSWORDS = 10
 SECONDS = 300
@@ -87,9 +89,12 @@ async def test_abuse_d8_counters_that_are_flushed_let_nobody_guess_on(
     """The prefix gets its calls again; the account's failures are in the log, and its lock-out stays."""
     person, prefix = await arena.new_person(), next(_numbers)
     rounds = 0
-    while rounds < 3:
+    for _ in range(MOST_ROUNDS):
         rounds += (await guess(replicas, person.email, prefix))[401] > 0
         forget_valkey(arena.settings["CHANCERY_REDIS_URL"])
+        if rounds == 3:
+            break
+    assert rounds == 3, "whole bursts were shed"
     passwords = await evaluated(arena, "wrong-password")
     assert [passwords[stream] for stream in streams([person])] == [PASSWORDS]
     assert (await replicas[0].chancery.sign_in(person.email)).status_code == 401
