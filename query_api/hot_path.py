@@ -140,6 +140,8 @@ def _only(headers: Headers, media_type: bytes) -> bytes | None:
                 return None
             authorization = value
         elif name == b"content-type":
+            if content_type is not None:
+                return None
             content_type = value
         elif name == b"chancery-min-position":
             return None

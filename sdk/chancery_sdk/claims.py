@@ -6,6 +6,7 @@ more than `alg`, `kid` and `typ`, a member twice, times that are no integers, a 
 
 import base64
 import binascii
+import contextlib
 import json
 import math
 from collections.abc import Mapping
@@ -61,7 +62,9 @@ def read_keys(document: bytes) -> Mapping[str, Key]:
     keys = {}
     for jwk in json.loads(document)["keys"]:
         kid, alg = jwk.get("kid"), jwk.get("alg")
-        if isinstance(kid, str) and alg in ALGORITHMS:
+        if not isinstance(kid, str) or alg not in ALGORITHMS:
+            continue
+        with contextlib.suppress(jwt.PyJWTError):
             public = jwt.PyJWK(jwk, algorithm=alg).key
             if _is_fit(alg, public):
                 keys[kid] = Key(kid=kid, alg=alg, public=public)

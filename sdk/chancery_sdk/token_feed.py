@@ -28,6 +28,16 @@ PAUSE_SECONDS = 0.5
 LEAST_KEYS_SECONDS = 1.0
 """However many tokens name unknown keys, the JWK Set is asked for no more often than this."""
 _MAX_AGE = re.compile(r"max-age=(\d+)")
+_TROUBLE = (
+    httpx.HTTPError,
+    httpx.StreamError,
+    TimeoutError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+)
+"""A network that fails, and answers that are not Chancery's."""
 _IDS = ("session_id", "client_id", "jti")
 
 
@@ -116,7 +126,7 @@ class _Following:
         """Until cancelled: read them again before what may be cached of them is over."""
         while True:
             await asyncio.sleep(max(LEAST_KEYS_SECONDS, self._keys_life / 2))
-            with contextlib.suppress(httpx.HTTPError, ValueError, KeyError):
+            with contextlib.suppress(*_TROUBLE):
                 await self._read_keys()
 
     async def look_for_keys(self) -> None:
@@ -124,13 +134,13 @@ class _Following:
             if time.monotonic() < self._looked_at + LEAST_KEYS_SECONDS:
                 return
             self._looked_at = time.monotonic()
-            with contextlib.suppress(httpx.HTTPError, ValueError, KeyError):
+            with contextlib.suppress(*_TROUBLE):
                 await self._read_keys()
 
     async def follow(self) -> None:
         """Until cancelled: listen, and after whatever went wrong go on from where that was."""
         while True:
-            with contextlib.suppress(httpx.HTTPError, TimeoutError, ValueError, KeyError):
+            with contextlib.suppress(*_TROUBLE):
                 await self._listen()
             await asyncio.sleep(PAUSE_SECONDS)
 

@@ -86,6 +86,20 @@ async def test_introspection_says_the_same_by_both_ways(chancery: Chancery, toke
         assert short.json()["active"] == (kind in ("active", "client", "refresh")), kind
 
 
+async def test_a_request_with_two_content_types_or_two_callers_is_not_for_the_short_way(
+    chancery: Chancery, tokens: Tokens
+) -> None:
+    await introspected(chancery, tokens["active"])
+    good = httpx.BasicAuth(*chancery.basic)._auth_header  # noqa: SLF001  # twice in one request
+    body = f"token={tokens['active']}".encode()
+    for headers, status in (
+        ([("content-type", JSON), ("content-type", FORM), ("authorization", good)], 415),
+        ([("content-type", FORM), ("authorization", good), ("authorization", good)], 401),
+    ):
+        answer = await chancery.query("POST", "/oauth/introspect", content=body, headers=headers)
+        assert answer.status_code == status, answer.text
+
+
 async def test_a_batch_says_in_order_what_introspection_says(
     chancery: Chancery, introspector: dict[str, str], tokens: Tokens
 ) -> None:

@@ -123,7 +123,11 @@ def test_a_heartbeat_that_was_under_way_for_long_makes_nothing_fresh() -> None:
 
 def test_keys_of_other_kinds_are_left_out() -> None:
     weak = {"kty": "oct", "k": "c2VjcmV0", "kid": "weak", "alg": "HS256"}
-    document = {"keys": [weak, {**MINT.jwk, "kid": KID, "alg": "ES256"}, {**MINT.jwk, "alg": "ES256"}]}
+    broken = {**MINT.jwk, "x": "!", "kid": "broken", "alg": "ES256"}
+    good = {**MINT.jwk, "kid": KID, "alg": "ES256"}
+    document = {
+        "keys": [weak, broken, good, {**MINT.jwk, "alg": "ES256"}, {**good, "kid": "r", "alg": "RS256"}]
+    }
     assert set(read_keys(httpx.Response(200, json=document).content)) == {KID}
 
 
