@@ -7,7 +7,7 @@ from tests.support.simulating import run_simulation
 SCHEDULES = 20_000
 
 
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(3600)
 def test_no_schedule_loses_doubles_or_invents_anything() -> None:
     done = run_simulation("--schedules", str(SCHEDULES))
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
