@@ -143,7 +143,10 @@ class Writer:
                 await lane.partition.load([stream])
             except BasisMovedError:
                 lane.partition.require_running()
-            self._pinned[stream] = lane.require(stream).state
+            entry = lane.require(stream)
+            if entry.version == 0:
+                lane.partition.require_running()
+            self._pinned[stream] = entry.state
         else:
             self._pinned[stream] = await self.state(stream)
 

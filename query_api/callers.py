@@ -69,11 +69,12 @@ class Callers:
         if not _is_client_with(ADMIN_SCOPE, claims):
             raise _insufficient(request, ADMIN_SCOPE)
 
-    async def require_introspector(self, request: Request) -> None:
-        """As `require_admin`, for a client that may ask about tokens."""
+    async def require_introspector(self, request: Request) -> Claims:
+        """As `require_admin`, for a client that may ask about tokens; what its own token says."""
         claims = await self._bearer_claims(request)
         if not _is_client_with(INTROSPECT_SCOPE, claims):
             raise _insufficient(request, INTROSPECT_SCOPE)
+        return claims
 
     def may_introspect(self, claims: Claims) -> bool:
         """Whether `require_introspector` lets in who has an active token that says this."""

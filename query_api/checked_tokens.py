@@ -26,13 +26,17 @@ class CheckedToken:
 
     @classmethod
     def of(cls, claims: Claims, kid: str) -> "CheckedToken":
-        ids = TokenIds(
-            session_id=claims.session_id,
-            jti=claims.token_id,
-            client_id=claims.client_id if claims.session_id is None else None,
-        )
+        ids = ids_of(claims)
         answer = ReadyAnswer.of(json_answer(200, access_members(claims)))
         return cls(claims=claims, kid=kid, ids=ids, answer=answer)
+
+
+def ids_of(claims: Claims) -> TokenIds:
+    return TokenIds(
+        session_id=claims.session_id,
+        jti=claims.token_id,
+        client_id=claims.client_id if claims.session_id is None else None,
+    )
 
 
 class CheckedTokens:

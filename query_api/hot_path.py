@@ -2,7 +2,7 @@
 
 It answers what memory alone can tell: who asks was known a moment ago, the token is well-formed, and the revocation
 feed is fresh. Everything else, and every error, goes the long way through FastAPI to the routes of the same paths, so
-that there is one place for each of them. `tests/e2e/test_hot_path.py` compares the two ways.
+that there is one place for each of them. `tests/e2e/test_token_checks.py` compares the two ways.
 
 Law: it never says more than the long way would. Only successes are answered here, and they leave a measurement but no
 line in the log.
@@ -102,7 +102,7 @@ class HotPath:
             return None
         if len(tokens) > validation.MOST_TOKENS:
             return None
-        results = []
+        results, shown = [], self._tokens.position()
         for token in tokens:
             found = self._tokens.look(token)
             if isinstance(found, CheckedToken):
@@ -112,7 +112,7 @@ class HotPath:
             else:
                 return None
         content = b'{"results":[' + b",".join(results) + b"]}"
-        return ReadyAnswer.of(rendered_json_answer(200, content))
+        return ReadyAnswer.of(rendered_json_answer(200, content, shown))
 
     def _bearer(self, authorization: bytes | None) -> CheckedToken | None:
         match = None if authorization is None else _BEARER.fullmatch(authorization)
@@ -160,6 +160,7 @@ async def _arrived(receive: Receive) -> tuple[Sequence[Message], bytes | None]:
         pending.append(message)
         size += len(message.get("body", b""))
     is_whole = message["type"] == "http.request" and not message.get("more_body", False)
+    is_whole = is_whole and size <= validation.MOST_BYTES
     return pending, b"".join([part["body"] for part in pending]) if is_whole else None
 
 

@@ -9,7 +9,7 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 from readmodels.revocation_feed import Revocation, RevocationFeed
@@ -24,22 +24,25 @@ _NAMES = {"session": "session_id", "jti": "jti", "client": "client_id"}
 
 
 async def revocation_events(
-    feed: RevocationFeed, last_event_id: str | None, leaving: asyncio.Event
+    feed: RevocationFeed, last_event_id: str | None, may_go_on: Callable[[], bool]
 ) -> AsyncIterator[bytes]:
-    """Until this process leaves, or the client is too slow. It comes again, and says what it saw last."""
+    """Until it may not go on, or the client is too slow. It comes again, and says what it saw last."""
     with feed.listening() as listener:
         sent, known = feed.seqs, list(feed)
         seen = parse_positions(last_event_id or "", len(sent))
-        async for piece in _snapshot(known, sent) if seen is None else _rest(known, seen):
+        has_seen_more = seen is not None and any(one > ours for one, ours in zip(seen, sent, strict=True))
+        begins = _snapshot(known, sent) if seen is None or has_seen_more else _rest(known, seen)
+        async for piece in begins:
             yield piece
-        while not leaving.is_set() and not listener.is_lost:
-            if feed.is_fresh:
-                yield _heartbeat(feed, sent)
-            news = await listener.wait(HEARTBEAT_SECONDS)
-            known_now = feed.seqs
+        while may_go_on() and not listener.is_lost:
+            # One moment: what the heartbeat vouches for is in `news`, and is sent before it.
+            news, now_known, beat = listener.take(), feed.seqs, _heartbeat(feed)
             for revocation in news:
                 yield _event("revoked", sent, _json(revocation))
-            sent = known_now
+            sent = now_known
+            if beat is not None:
+                yield beat
+            await listener.wait(HEARTBEAT_SECONDS)
 
 
 async def _snapshot(known: Sequence[Revocation], position: Seqs) -> AsyncIterator[bytes]:
@@ -59,10 +62,12 @@ async def _rest(known: Sequence[Revocation], seen: Seqs) -> AsyncIterator[bytes]
             yield _event("revoked", seen, _json(revocation))
 
 
-def _heartbeat(feed: RevocationFeed, sent: Seqs) -> bytes:
-    """By `sent_ms`, on a clock of this process alone, a client can tell how long it was under way."""
+def _heartbeat(feed: RevocationFeed) -> bytes | None:
+    """None while the feed is stale. By `sent_ms`, on a clock of this process alone, a client tells how late it comes."""
+    if not feed.is_fresh:
+        return None
     age_ms, sent_ms = round(feed.age_seconds() * 1000), round(time.monotonic() * 1000)
-    return _event("heartbeat", sent, json.dumps({"age_ms": max(0, age_ms), "sent_ms": sent_ms}))
+    return _event("heartbeat", feed.seqs, json.dumps({"age_ms": max(0, age_ms), "sent_ms": sent_ms}))
 
 
 def _event(kind: str, sent: Seqs, data: str) -> bytes:

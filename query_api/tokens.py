@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from query_api.checked_tokens import CheckedToken, CheckedTokens, access_members
+from query_api.checked_tokens import CheckedToken, CheckedTokens, access_members, ids_of
 from query_api.key_set import KeySet
+from query_api.positions import position_header
 from readmodels.live_sessions import LiveSession, LiveSessions
 from readmodels.revocations import Revocations
 from readmodels.revoked_tokens import TokenIds
@@ -66,6 +67,15 @@ class TokenChecks:
     async def knows_revocations(self) -> bool:
         """Whether anybody can tell now what was revoked."""
         return await self._revocations.verdict(TokenIds(session_id=None, jti="none")) != "unknown"
+
+    def position(self) -> dict[str, str]:
+        """The header that says which revocations an answer from memory shows at least."""
+        seqs = self._revocations.feed.seqs
+        return position_header({partition: seq for partition, seq in enumerate(seqs) if seq >= 0})
+
+    def is_known_as_revoked(self, claims: Claims) -> bool:
+        """Whether the feed says so; no store is asked."""
+        return self._revocations.feed.verdict(ids_of(claims)) == "revoked"
 
     def is_client_gone(self, client_id: str) -> bool:
         """Whether the feed says that it was deleted."""

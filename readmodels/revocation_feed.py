@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple, cast, get_args
 
 from readmodels import valkey_keys as keys
 from readmodels.revoked_tokens import TokenIds, Verdict
+from runtime.logs import get_logger
 from runtime.redis import Valkey, ValkeyUnavailableError
 
 Kind = Literal["session", "jti", "client"]
@@ -27,7 +28,11 @@ BELL_SECONDS = 0.25
 MOST_WAITING = 10_000
 """Revocations that may wait for one listener."""
 _PAUSE_SECONDS = 0.2
+_TROUBLE_SECONDS = 2.0
 _PAGE = 1000
+
+
+_log = get_logger("revocation_feed")
 
 
 class Revocation(NamedTuple):
@@ -49,6 +54,7 @@ class Revocation(NamedTuple):
 class _Answer:
     """What one question tells. `age_ms` is below 0 where a partition has no mark to believe."""
 
+    run_id: str
     log_id: str
     now_ms: int
     age_ms: int
@@ -74,11 +80,14 @@ class Listener:
             self._heard.append(revocation)
         self._news.set()
 
-    async def wait(self, seconds: float) -> Sequence[Revocation]:
-        """What is new, none if nothing comes for so long."""
+    async def wait(self, seconds: float) -> None:
+        """Return once there is something new, or the time is over."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._news.wait()
+
+    def take(self) -> Sequence[Revocation]:
+        """What is new, up to the feed's present `seqs`."""
         self._news.clear()
         heard = tuple(self._heard)
         self._heard.clear()
@@ -101,6 +110,7 @@ class RevocationFeed:
         self._stale_seconds = stale.total_seconds()
         self._complete_at = float("-inf")
         self._log_id = ""
+        self._run_id = ""
         self._last = keys.STREAM_START
         self._added = -1
         self._ends: list[tuple[int, Kind, str]] = []
@@ -151,6 +161,9 @@ class RevocationFeed:
                     await self._bell.wait(self._last, seconds=BELL_SECONDS)
             except (GapError, ValkeyUnavailableError):
                 await asyncio.sleep(_PAUSE_SECONDS)
+            except Exception as error:  # noqa: BLE001  # checks fall back to the stores; nothing may end this
+                _log.error("the revocation feed cannot be read", error=type(error).__name__)
+                await asyncio.sleep(_TROUBLE_SECONDS)
 
     async def _begin(self) -> None:
         """Read what is revoked already. The stream's end comes first, so that nothing falls in between."""
@@ -164,20 +177,24 @@ class RevocationFeed:
             self._complete_at = float("-inf")
         cursor = "0"
         while True:
-            cursor, flat = cast("tuple[str, list[Any]]", await self._scan([], [cursor, _PAGE, keys.REVOKED]))
+            page: Any = await self._scan([], [cursor, _PAGE, keys.REVOKED])
+            run_id, cursor, flat = page
+            if run_id != first.run_id:
+                raise GapError
             for number in range(0, len(flat), 3):
                 kind, _, named = str(flat[number]).removeprefix(keys.REVOKED).partition(":")
                 self._take(cast("Kind", kind), named, str(flat[number + 1]), int(flat[number + 2]))
             if cursor == "0":
                 break
-        self._log_id, self._added, self._last = first.log_id, first.added, first.last
+        self._log_id, self._run_id = first.log_id, first.run_id
+        self._added, self._last = first.added, first.last
 
     async def _follow(self) -> None:
         """Read to the stream's present end. GapError if it is not the one that was followed."""
         while True:
             asked_at = time.monotonic()
             answer = await self._ask(_PAGE)
-            if answer.log_id != self._log_id:
+            if (answer.log_id, answer.run_id) != (self._log_id, self._run_id):
                 raise GapError
             for entry_id, flat in answer.entries:
                 entry = dict(zip(flat[::2], flat[1::2], strict=True))
@@ -196,8 +213,9 @@ class RevocationFeed:
     async def _ask(self, most: int) -> _Answer:
         asked = [keys.FRESH, keys.LOG, keys.STREAM, *self._checkpoints]
         answer: Any = await self._poll(asked, [self._partitions, self._last, max(1, most)])
-        log_id, now_ms, age_ms, seqs, added, last, entries = answer
+        run_id, log_id, now_ms, age_ms, seqs, added, last, entries = answer
         return _Answer(
+            run_id=str(run_id),
             log_id=str(log_id),
             now_ms=int(now_ms),
             age_ms=int(age_ms),

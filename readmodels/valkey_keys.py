@@ -169,12 +169,19 @@ return {age_of_oldest_mark(KEYS[1], ARGV[1]), found}
 """
 )
 
+_RUN = """
+local function run_id()
+  return string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+end
+"""
+
 POLL = (
     _HELPERS
     + _AGE
+    + _RUN
     + """
 -- KEYS: fresh, log, stream, checkpoints…   ARGV: partitions, the last entry that is known, most entries
--- The log's id, the store's time in ms, the age as above, the seq that each partition was applied up to, how many
+-- Which run of the store this is, the log's id, its time in ms, the age as above, the seq that each partition was applied up to, how many
 -- entries the stream ever had, its last entry, and those after the one that is known: id and flat list of names and
 -- values.
 local added, last, entries, seqs = 0, '0-0', {}, {}
@@ -188,13 +195,16 @@ if not info.err then
   entries = redis.call('XRANGE', KEYS[3], '(' .. ARGV[2], '+', 'COUNT', ARGV[3])
 end
 local age = age_of_oldest_mark(KEYS[1], ARGV[1])
-return {redis.call('GET', KEYS[2]) or '', now_ms(), age, seqs, added, last, entries}
+return {run_id(), redis.call('GET', KEYS[2]) or '', now_ms(), age, seqs, added, last, entries}
 """
 )
 
-SCAN = """
+SCAN = (
+    _RUN
+    + """
 -- ARGV: cursor, how much to look at, the prefix of what is wanted
--- The next cursor, and key, value and deadline in ms of each that was found and ends by itself.
+-- Which run of the store this is (another one's cursor would pass keys over), the next cursor, and key, value and
+-- deadline in ms of each that was found and ends by itself.
 local page = redis.call('SCAN', ARGV[1], 'MATCH', ARGV[3] .. '*', 'COUNT', ARGV[2])
 local found = {}
 for _, key in ipairs(page[2]) do
@@ -205,5 +215,6 @@ for _, key in ipairs(page[2]) do
     found[#found + 1] = deadline
   end
 end
-return {page[1], found}
+return {run_id(), page[1], found}
 """
+)

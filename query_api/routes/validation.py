@@ -31,5 +31,6 @@ class Validated(BaseModel):
 async def validate(request: Request, body: Validate, services: UseServices) -> Response:
     await services.callers.require_introspector(request)
     waited_for = await services.positions.wait(request, *PROJECTORS)
+    shown = services.tokens.position()
     results = await services.tokens.introspect_all(body.tokens, "at-position" if waited_for else "first")
-    return json_answer(200, {"results": results}).response()
+    return json_answer(200, {"results": results}, shown).response()

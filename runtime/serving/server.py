@@ -24,6 +24,14 @@ PATIENCE_SECONDS = 2.0
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
+class _Nowhere(list[tuple[bytes, bytes]]):
+    def append(self, _: tuple[bytes, bytes]) -> None:
+        """Forget it."""
+
+
+_NO_TRAILERS = _Nowhere()
+
+
 class BoundedRequest(HttpToolsProtocol):
     """uvicorn's protocol, with bounds on the size of a request's head and on the time until the request is complete.
 
@@ -47,6 +55,8 @@ class BoundedRequest(HttpToolsProtocol):
         if self._is_head and self._head_bytes > MAX_HEAD_BYTES:
             self.transport.write(_TOO_LARGE)
             self._give_up()
+        elif self._timer is None and self._is_idle():
+            self._begin()
 
     def on_message_begin(self) -> None:
         """A further request on the same connection has a head of its own."""
@@ -55,12 +65,18 @@ class BoundedRequest(HttpToolsProtocol):
             self._begin()
 
     def on_headers_complete(self) -> None:
+        """What comes after the body by the names of headers (RFC 9112 section 7.1.2) is none, and is not kept."""
         self._is_head = False
         super().on_headers_complete()
+        self.headers = _NO_TRAILERS
 
     def on_message_complete(self) -> None:
         self._stop_timer()
         super().on_message_complete()
+
+    def _is_idle(self) -> bool:
+        """Whether what came belongs to no request: uvicorn has stopped its own timer of idle connections by then."""
+        return self.cycle is not None and self.cycle.response_complete and not self.transport.is_closing()
 
     def _begin(self) -> None:
         self._is_head = True

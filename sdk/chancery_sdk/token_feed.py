@@ -28,16 +28,8 @@ PAUSE_SECONDS = 0.5
 LEAST_KEYS_SECONDS = 1.0
 """However many tokens name unknown keys, the JWK Set is asked for no more often than this."""
 _MAX_AGE = re.compile(r"max-age=(\d+)")
-_TROUBLE = (
-    httpx.HTTPError,
-    httpx.StreamError,
-    TimeoutError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-)
-"""A network that fails, and answers that are not Chancery's."""
+MOST_DELAY_SECONDS = 1.0
+"""A connection whose events seem to be under way for longer is opened again: its first one may have been slow."""
 _IDS = ("session_id", "client_id", "jti")
 
 
@@ -63,7 +55,7 @@ class Tokens:
         """As TokenVerifier.verify: it waits for nothing, and so knows no key that is newer than the last look."""
 
     async def check(self, token: str) -> Claims:
-        """As `verify`, but an unknown key is looked for, at most once a second."""
+        """As `verify`, but an unknown key is looked for, at most once a second; StaleError if that fails."""
         try:
             return self.verify(token)
         except UnknownKeyError:
@@ -80,17 +72,12 @@ async def open_tokens(source: Source, *, audience: str, stale_seconds: float = 5
         try:
             async with asyncio.timeout(START_SECONDS):
                 issuer = await following.begin()
-        except (TimeoutError, httpx.HTTPError) as error:
+        except Exception as error:  # noqa: BLE001  # whatever answers there, it is not Chancery
             raise StaleError(f"Chancery does not answer: {type(error).__name__}") from None
         verifier = TokenVerifier(knowledge, issuer=issuer, audience=audience, stale_seconds=stale_seconds)
         tasks = [asyncio.create_task(work) for work in (following.follow(), following.keep_keys())]
         try:
-            async with asyncio.timeout(START_SECONDS):
-                await following.is_known.wait()
-        except TimeoutError:
-            await _stop(tasks)
-            raise StaleError("the stream of revocations does not begin") from None
-        try:
+            await following.until_known()
             yield Tokens(verifier, following)
         finally:
             await _stop(tasks)
@@ -122,25 +109,35 @@ class _Following:
         await self._read_keys()
         return str(self._metadata["issuer"])
 
+    async def until_known(self) -> None:
+        """StaleError if that takes too long."""
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await self.is_known.wait()
+        except TimeoutError:
+            raise StaleError("the stream of revocations does not begin") from None
+
     async def keep_keys(self) -> None:
         """Until cancelled: read them again before what may be cached of them is over."""
         while True:
             await asyncio.sleep(max(LEAST_KEYS_SECONDS, self._keys_life / 2))
-            with contextlib.suppress(*_TROUBLE):
+            with contextlib.suppress(Exception):  # it is tried again, and old keys are not believed for ever
                 await self._read_keys()
 
     async def look_for_keys(self) -> None:
+        """StaleError if it cannot be known now which keys there are."""
         async with self._looking:
-            if time.monotonic() < self._looked_at + LEAST_KEYS_SECONDS:
-                return
-            self._looked_at = time.monotonic()
-            with contextlib.suppress(*_TROUBLE):
-                await self._read_keys()
+            if time.monotonic() >= self._looked_at + LEAST_KEYS_SECONDS:
+                self._looked_at = time.monotonic()
+                with contextlib.suppress(Exception):  # told below
+                    await self._read_keys()
+            if self._knowledge.keys_at < self._looked_at:
+                raise StaleError("it is not known now which keys there are")
 
     async def follow(self) -> None:
         """Until cancelled: listen, and after whatever went wrong go on from where that was."""
         while True:
-            with contextlib.suppress(*_TROUBLE):
+            with contextlib.suppress(Exception):  # whatever it is, what is known grows old meanwhile
                 await self._listen()
             await asyncio.sleep(PAUSE_SECONDS)
 
@@ -171,6 +168,8 @@ class _Following:
                 elif fields:
                     self._take(fields, delay)
                     fields = {}
+                    if delay.seconds > MOST_DELAY_SECONDS:
+                        return
 
     def _take(self, fields: Mapping[str, str], delay: "_Delay") -> None:
         kind, data = fields["event"], json.loads(fields["data"])
@@ -222,6 +221,8 @@ class _Delay:
     def __init__(self, began: float) -> None:
         self._began = began
         self._least: float | None = None
+        self.seconds = 0.0
+        """Of the latest one."""
 
     def of(self, sent_ms: float) -> float:
         """Milliseconds. The first may have been under way since the connection was asked for, so that is supposed."""
@@ -230,4 +231,5 @@ class _Delay:
         if self._least is None:
             self._least = apart - (now_ms - self._began * 1000)
         self._least = min(self._least, apart)
+        self.seconds = (apart - self._least) / 1000
         return apart - self._least

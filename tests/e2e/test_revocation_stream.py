@@ -5,13 +5,13 @@ import json
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
 from tests.e2e.conftest import command_process
-from tests.support.admins import token_of
+from tests.support.admins import CLIENTS, new_admin, token_of
 from tests.support.chancery import Chancery, Person, bearer, problem_code
 
 PATH = "/v1/revocations/stream"
@@ -119,8 +119,14 @@ async def test_a_client_that_is_cut_off_between_events_loses_none(chancery: Chan
             wanted.discard(event.data.get("session_id"))
 
 
-@pytest.mark.parametrize("last_event_id", ["", "0:1", "x", "0:1,1:x", "9999:1", "1:" + "9" * 30])
-async def test_a_position_that_is_none_begins_anew(chancery: Chancery, last_event_id: str) -> None:
+AHEAD = ",".join(f"{partition}:999999999" for partition in range(8))
+"""As of a log that was longer before it was restored."""
+
+
+@pytest.mark.parametrize("last_event_id", ["", "0:1", "x", "0:1,1:x", "9999:1", "1:" + "9" * 30, AHEAD])
+async def test_a_position_that_is_none_of_this_log_begins_anew(
+    chancery: Chancery, last_event_id: str
+) -> None:
     async with watching(chancery, last_event_id) as stream:
         assert (await stream.next()).kind == "snapshot"
 
@@ -139,6 +145,23 @@ async def test_only_introspecting_clients_may_listen(chancery: Chancery) -> None
     refused = await chancery.query("GET", PATH, headers=person.bearer)
     assert (refused.status_code, problem_code(refused)) == (403, "insufficient-scope")
     assert (await chancery.query("GET", PATH)).status_code == 401
+
+
+async def test_a_stream_ends_with_the_token_that_opened_it(chancery: Chancery) -> None:
+    client = await chancery.new_client("chancery.introspect")
+    side = replace(chancery, client=client)
+    async with watching(side) as stream:
+        await stream.until("heartbeat")
+        admin = await new_admin(chancery)
+        assert (await admin.ask("DELETE", f"{CLIENTS}/{client['client_id']}")).status_code == 204
+        with pytest.raises(EOFError):
+            await stream.until("no such kind")
+
+
+async def test_a_position_that_is_waited_for_must_be_one(chancery: Chancery) -> None:
+    headers = bearer(await token_of(chancery, dict(chancery.client)))
+    bad = await chancery.query("GET", PATH, headers={**headers, "chancery-min-position": "x"})
+    assert (bad.status_code, problem_code(bad)) == (400, "bad-position")
 
 
 async def test_a_process_that_is_told_to_stop_ends_its_streams_and_itself(chancery: Chancery) -> None:

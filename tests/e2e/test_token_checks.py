@@ -76,7 +76,9 @@ async def validated(
 
 
 def shown(answer: httpx.Response) -> tuple[int, bytes, dict[str, str]]:
-    return answer.status_code, answer.content, {k: v for k, v in answer.headers.items() if k != "date"}
+    """All but what moves on between two answers."""
+    moving = ("date", "chancery-position")
+    return answer.status_code, answer.content, {k: v for k, v in answer.headers.items() if k not in moving}
 
 
 async def test_introspection_says_the_same_by_both_ways(chancery: Chancery, tokens: Tokens) -> None:
@@ -109,6 +111,8 @@ async def test_a_batch_says_in_order_what_introspection_says(
         short = await validated(chancery, introspector, {"tokens": several})
         long = await validated(chancery, introspector, {"tokens": several}, LONG_WAY)
         assert shown(short) == shown(long)
+        positions = [answer.headers["chancery-position"] for answer in (short, long)]
+        assert all(re.fullmatch(r"(\d+:\d+,?)+", position) for position in positions)
         wanted = [one for token, one in zip(asked, expected, strict=True) if token in several]
         assert short.json() == {"results": wanted}
 

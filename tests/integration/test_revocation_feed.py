@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
+import pytest
 import redis
 
 from eventstore.memory_log import MemoryLog
 from readmodels import valkey_keys as keys_of
-from readmodels.revocation_feed import RevocationFeed
+from readmodels.revocation_feed import GapError, RevocationFeed
 from readmodels.revoked_tokens import TokenIds, Verdict
 from runtime.redis import Valkey
 from tests.support.memory_keys import KeyTopic
@@ -156,6 +157,32 @@ async def test_what_no_token_can_outlive_is_forgotten(valkey: Valkey, valkey_adm
         await eventually(lambda: says(feed, "brief", "revoked"))
         await eventually(lambda: says(feed, "brief", "live"))
         assert {revocation.id for revocation in feed} == {ended}
+
+
+async def test_what_is_not_understood_is_believed_by_nobody_and_ends_nothing(
+    valkey: Valkey, valkey_admin: "redis.Redis"
+) -> None:
+    feed = feed_of(valkey, STALE)
+    async with followed(valkey) as (_, _, scribe), running(feed.run()):
+        _, kept = await revoke_one(scribe)
+        await eventually(lambda: says(feed, kept, "live"))
+        add(valkey_admin, "planet", "of another release")
+        await eventually(lambda: says(feed, kept, "unknown"))
+        valkey_admin.flushall()
+        await eventually(lambda: says(feed, kept, "live"), within_seconds=20)
+
+
+async def test_a_store_that_was_started_again_is_read_again(valkey: Valkey) -> None:
+    """Its cursors are those of another run, and may pass keys over."""
+    feed = feed_of(valkey)
+    async with followed(valkey) as (_, _, scribe):
+        ended, kept = await revoke_one(scribe)
+        async with running(feed.run()):
+            await eventually(lambda: says(feed, kept, "live"))
+        feed._run_id = "another"  # noqa: SLF001  # no store of a test may be started again
+        with pytest.raises(GapError):
+            await feed._follow()  # noqa: SLF001  # as above
+        assert await says(feed, ended, "revoked")
 
 
 async def test_without_a_valkey_it_knows_nothing_and_heals() -> None:

@@ -31,9 +31,13 @@ class Patient:
 
     port: int = 0
     ended_with: list[str] = field(default_factory=list)
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    is_hasty: bool = False
+    """Then it answers before it has the body."""
 
-    async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
-        while True:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.headers = scope["headers"]
+        while not self.is_hasty:
             message = await receive()
             if message["type"] == "http.disconnect" or not message.get("more_body"):
                 self.ended_with.append(message["type"])
@@ -74,6 +78,27 @@ async def test_a_head_that_never_comes_is_let_go(patient: Patient) -> None:
     writer.write(HEAD[:20])
     assert await asyncio.wait_for(reader.read(), 5) == b""
     assert patient.ended_with == []
+    writer.close()
+
+
+@pytest.mark.parametrize("is_hasty", [False, True])
+async def test_what_belongs_to_no_request_holds_no_connection(patient: Patient, is_hasty: bool) -> None:  # noqa: FBT001  # both are tried
+    """Uvicorn's own timer of idle connections is stopped by whatever comes."""
+    patient.is_hasty = is_hasty
+    reader, writer = await asyncio.open_connection(LOOPBACK, patient.port)
+    writer.write(HEAD + (b"ab" if is_hasty else b"abcd"))
+    assert (await reader.readuntil(b"{}")).startswith(b"HTTP/1.1 200")
+    writer.write(b"cd" if is_hasty else b"\r\n")
+    assert await asyncio.wait_for(reader.read(), 5) == b""
+    writer.close()
+
+
+async def test_headers_after_the_body_are_none(patient: Patient) -> None:
+    reader, writer = await asyncio.open_connection(LOOPBACK, patient.port)
+    head = b"POST /x HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+    writer.write(head + b"2\r\nab\r\n0\r\nx-forwarded-for: 203.0.113.77\r\n\r\n")
+    assert (await reader.readuntil(b"{}")).startswith(b"HTTP/1.1 200")
+    assert [name for name, _ in patient.headers] == [b"host", b"transfer-encoding"]
     writer.close()
 
 
