@@ -154,7 +154,7 @@ class Writer:
         """As `state`, without waiting, for a stream that was pinned. CorruptLogError if it could not be."""
         lane = self._lane_of(stream)
         entry = lane.entry(stream)
-        if entry is not None:
+        if entry is not None and entry.version > 0:
             self._pinned[stream] = entry.state
         if stream not in self._pinned:
             lane.partition.require_running()

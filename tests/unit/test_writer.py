@@ -277,6 +277,26 @@ async def test_a_halted_partition_leaves_the_others_alone() -> None:
         await writer.transact(IDENTIFIER, count_failure, SYSTEM)
 
 
+@pytest.mark.parametrize("is_unreadable", [True, False])
+async def test_a_stream_of_which_a_halted_partition_read_nothing_is_not_pinned_as_empty(
+    is_unreadable: bool,  # noqa: FBT001  # both are tried
+) -> None:
+    log, keys = await new_log(), KeyTopic()
+    if not is_unreadable:
+        await new_writer(log, keys).transact(IDENTIFIER, count_failure, SYSTEM)
+    await log.append(0, b"k", b"{not json")
+    writer = new_writer(log, keys)
+    assert list(await writer.catch_up()) == [0]
+    if is_unreadable:
+        with pytest.raises(CorruptLogError):
+            await writer.pin(IDENTIFIER)
+        with pytest.raises(CorruptLogError):
+            writer.pinned_state(IDENTIFIER)
+    else:
+        await writer.pin(IDENTIFIER)
+        assert writer.pinned_state(IDENTIFIER) == Identifier()
+
+
 async def test_a_partition_without_genesis_takes_no_commands() -> None:
     with pytest.raises(UnavailableError):
         await new_writer(MemoryLog(1), KeyTopic()).transact(IDENTIFIER, count_failure, SYSTEM)
