@@ -6,7 +6,6 @@ and again until it refuses. Prints one JSON object as its last line. About 2 min
 
 import argparse
 import asyncio
-import base64
 import contextlib
 import json
 import os
@@ -15,14 +14,13 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from urllib.parse import quote_plus, urlsplit
+from urllib.parse import urlsplit
 
 import uvloop
 
 from bench.blast import Question, blast
 from bench.load import Tally, http_request, read_answer
-from bench.tokens import FORM, introspection, mint
-from cli.admin import register_client
+from bench.tokens import FORM, introspection, mint, new_caller
 from localstack.ports import LOOPBACK, free_port_variables
 from localstack.stack import StackInfo, start_stack, stop_stack
 from runtime.collector import collect_seldom
@@ -117,11 +115,9 @@ async def _until_ready(port: int) -> None:
 async def measure(stack: StackInfo, samples: int) -> dict[str, float]:
     os.environ.update(stack.settings)
     settings = load_settings()
-    client = await register_client(settings, "bench", ("chancery.introspect",), ())
-    pair = f"{quote_plus(client['client_id'])}:{quote_plus(client['client_secret'])}"
-    basic = "Basic " + base64.b64encode(pair.encode()).decode()
+    client_id, basic = await new_caller(settings)
     rounds = samples // QUERY_PROCESSES
-    tokens = (await mint(settings, client["client_id"], 2 * rounds + 2))[: rounds + 1]
+    tokens = (await mint(settings, client_id, 2 * rounds + 2))[: rounds + 1]
     command_port = urlsplit(stack.command_url).port or 0
     tally = Tally()
     loaded = [introspection(tokens.pop(), basic, is_revoked=False)]

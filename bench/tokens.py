@@ -44,6 +44,13 @@ FORM = "content-type: application/x-www-form-urlencoded\r\n"
 _ACTIVE, _INACTIVE = b'"active":true', b'{"active":false}'
 
 
+async def new_caller(settings: Settings) -> tuple[str, str]:
+    """A client that may introspect: its id, and its Authorization header."""
+    client = await register_client(settings, "bench", ("chancery.introspect",), ())
+    pair = f"{quote_plus(client['client_id'])}:{quote_plus(client['client_secret'])}"
+    return client["client_id"], "Basic " + base64.b64encode(pair.encode()).decode()
+
+
 async def mint(settings: Settings, client_id: str, count: int) -> list[str]:
     """Tokens signed with the platform's own key; the first half are the client's, the others of sessions."""
     async with open_writer(settings, deadline_seconds=30) as opened:
@@ -113,10 +120,8 @@ async def revoke(port: int, tokens: Sequence[str], basic: str) -> None:
 async def measure(stack: StackInfo, ceiling_port: int, count: int) -> dict[str, dict[str, float]]:
     os.environ.update(stack.settings)
     settings = load_settings()
-    client = await register_client(settings, "bench", ("chancery.introspect",), ())
-    pair = f"{quote_plus(client['client_id'])}:{quote_plus(client['client_secret'])}"
-    basic = "Basic " + base64.b64encode(pair.encode()).decode()
-    tokens = await mint(settings, client["client_id"], count)
+    client_id, basic = await new_caller(settings)
+    tokens = await mint(settings, client_id, count)
     gone = frozenset(tokens[: count // REVOKED_OF])
     print(f"{count} tokens were signed, {len(gone)} are being revoked", flush=True)
     await revoke(urlsplit(stack.command_url).port or 0, list(gone), basic)
