@@ -40,6 +40,18 @@ async def followed(valkey: Valkey) -> AsyncIterator[tuple[MemoryLog, KeyTopic, S
         yield log, keys, Scribe(log, keys.keyring())
 
 
+@asynccontextmanager
+async def knowing(
+    valkey: Valkey, stale: timedelta = ENOUGH
+) -> AsyncIterator[tuple[RevocationFeed, Scribe, str, str]]:
+    """A feed that follows and is fresh, who writes the log, and the ids of a session that was ended and one that was not."""
+    feed = feed_of(valkey, stale)
+    async with followed(valkey) as (_, _, scribe), running(feed.run()):
+        ended, kept = await revoke_one(scribe)
+        await eventually(lambda: says(feed, kept, "live"))
+        yield feed, scribe, ended, kept
+
+
 async def test_what_was_revoked_before_and_after_the_start_is_known(valkey: Valkey) -> None:
     feed = feed_of(valkey)
     async with followed(valkey) as (_, _, scribe):
@@ -58,10 +70,7 @@ async def test_what_was_revoked_before_and_after_the_start_is_known(valkey: Valk
 async def test_clients_and_single_tokens_are_refused_by_their_ids(
     valkey: Valkey, valkey_admin: "redis.Redis"
 ) -> None:
-    feed = feed_of(valkey)
-    async with followed(valkey) as (_, _, scribe), running(feed.run()):
-        _, kept = await revoke_one(scribe)
-        await eventually(lambda: says(feed, kept, "live"))
+    async with knowing(valkey) as (feed, _, _, kept):
         add(valkey_admin, "jti", "j1")
         add(valkey_admin, "client", "c1")
         await eventually(lambda: says_of(feed, TokenIds(session_id=None, jti="j1", client_id="c"), "revoked"))
@@ -75,10 +84,7 @@ async def test_clients_and_single_tokens_are_refused_by_their_ids(
 async def test_an_entry_that_never_came_is_noticed_and_everything_read_again(
     valkey: Valkey, valkey_admin: "redis.Redis"
 ) -> None:
-    feed = feed_of(valkey)
-    async with followed(valkey) as (_, _, scribe), running(feed.run()):
-        _, kept = await revoke_one(scribe)
-        await eventually(lambda: says(feed, kept, "live"))
+    async with knowing(valkey) as (feed, scribe, _, _):
         add(valkey_admin, "session", "lost on the way", is_trimmed=True)
         await eventually(lambda: says(feed, "lost on the way", "revoked"))
         after, _ = await revoke_one(scribe)
@@ -88,10 +94,7 @@ async def test_an_entry_that_never_came_is_noticed_and_everything_read_again(
 async def test_more_entries_than_fit_into_one_answer_all_come(
     valkey: Valkey, valkey_admin: "redis.Redis"
 ) -> None:
-    feed = feed_of(valkey)
-    async with followed(valkey) as (_, _, scribe), running(feed.run()):
-        _, kept = await revoke_one(scribe)
-        await eventually(lambda: says(feed, kept, "live"))
+    async with knowing(valkey) as (feed, _, _, kept):
         for number in range(2500):
             add(valkey_admin, "session", f"s{number}")
         await eventually(lambda: says(feed, "s2499", "revoked"))
@@ -149,10 +152,7 @@ async def test_a_stopped_projector_makes_it_unknown_and_revoked_stays_revoked(va
 
 
 async def test_what_no_token_can_outlive_is_forgotten(valkey: Valkey, valkey_admin: "redis.Redis") -> None:
-    feed = feed_of(valkey)
-    async with followed(valkey) as (_, _, scribe), running(feed.run()):
-        ended, kept = await revoke_one(scribe)
-        await eventually(lambda: says(feed, kept, "live"))
+    async with knowing(valkey) as (feed, _, ended, _):
         add(valkey_admin, "session", "brief", life_ms=700)
         await eventually(lambda: says(feed, "brief", "revoked"))
         await eventually(lambda: says(feed, "brief", "live"))
@@ -162,10 +162,7 @@ async def test_what_no_token_can_outlive_is_forgotten(valkey: Valkey, valkey_adm
 async def test_what_is_not_understood_is_believed_by_nobody_and_ends_nothing(
     valkey: Valkey, valkey_admin: "redis.Redis"
 ) -> None:
-    feed = feed_of(valkey, STALE)
-    async with followed(valkey) as (_, _, scribe), running(feed.run()):
-        _, kept = await revoke_one(scribe)
-        await eventually(lambda: says(feed, kept, "live"))
+    async with knowing(valkey, STALE) as (feed, _, _, kept):
         add(valkey_admin, "planet", "of another release")
         await eventually(lambda: says(feed, kept, "unknown"))
         valkey_admin.flushall()
