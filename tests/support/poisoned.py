@@ -8,6 +8,7 @@ import redis
 from prometheus_client import CollectorRegistry
 
 from domain.account_state import Absent
+from eventstore.errors import CorruptLogError
 from localstack.stack import StackInfo
 from projectors.metrics import Metrics
 from projectors.public_topic import PublicTopic
@@ -166,7 +167,10 @@ async def writer(scene: Scene, _: Stores) -> AsyncIterator[Watched]:
         for number in scene.after:
             for account_id in scene.before[number] | scene.after[number]:
                 stream = stream_of(account_id)
-                await own.pin(stream)
+                try:
+                    await own.pin(stream)
+                except CorruptLogError:  # halted, and nothing of the stream was read before
+                    continue
                 if not isinstance(own.pinned_state(stream), Absent):
                     found.add(account_id)
         return found
