@@ -26,6 +26,7 @@ from query_api.routes import (
     revocations,
     validation,
 )
+from query_api.rpc.server import serving_rpc
 from query_api.services import Services, Urls
 from query_api.tokens import CannotKnowError, TokenChecks, TokenRules
 from readmodels.live_sessions import LiveSessions
@@ -93,7 +94,14 @@ async def open_query_api(settings: Settings, leaving: asyncio.Event) -> AsyncIte
             revocations=feed,
             leaving=leaving,
         )
-        yield _app(services, health)
+        vitals = Vitals(
+            failing=health.failing,
+            registry=CollectorRegistry(),
+            body_limits={validation.PATH: validation.MOST_BYTES},
+        )
+        app = _app(services, vitals)
+        await stack.enter_async_context(serving_rpc(services, vitals, settings.bind_host, settings.grpc_port))
+        yield app
 
 
 @contextlib.asynccontextmanager
@@ -127,12 +135,7 @@ def _token_checks(
     return TokenChecks(key_set, verdicts, sessions, clock, rules, refresh_key)
 
 
-def _app(services: Services, health: Health) -> ASGIApp:
-    vitals = Vitals(
-        failing=health.failing,
-        registry=CollectorRegistry(),
-        body_limits={validation.PATH: validation.MOST_BYTES},
-    )
+def _app(services: Services, vitals: Vitals) -> ASGIApp:
     app = new_app("Chancery Query API", vitals)
     app.state.services = services
     for noun in (

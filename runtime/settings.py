@@ -64,6 +64,7 @@ class Settings(BaseSettings):
     bind_host: str = "127.0.0.1"
     command_port: int = 8081
     query_port: int = 8082
+    grpc_port: int = 8083
     projectors_port: int = 8084
     mailer_port: int = 8085
     relay_port: int = 8086
