@@ -100,7 +100,15 @@ async def open_query_api(settings: Settings, leaving: asyncio.Event) -> AsyncIte
             body_limits={validation.PATH: validation.MOST_BYTES},
         )
         app = _app(services, vitals)
-        await stack.enter_async_context(serving_rpc(services, vitals, settings.bind_host, settings.grpc_port))
+        await stack.enter_async_context(
+            serving_rpc(
+                services,
+                vitals,
+                host=settings.bind_host,
+                port=settings.grpc_port,
+                is_shared=settings.query_ports == "shared",
+            )
+        )
         yield app
 
 

@@ -27,15 +27,17 @@ _SERVED = ("", token_service.NAME, ext_authz.NAME)
 
 
 @asynccontextmanager
-async def serving_rpc(services: Services, vitals: Vitals, host: str, port: int) -> AsyncIterator[None]:
-    """Serve while the block lasts. OSError if the port cannot be had."""
+async def serving_rpc(
+    services: Services, vitals: Vitals, *, host: str, port: int, is_shared: bool
+) -> AsyncIterator[None]:
+    """Serve while the block lasts. OSError if the port cannot be had; it may be shared as HTTP's."""
     server = grpc.aio.server(
         interceptors=(
             Observe(vitals.registry),
             Limits(),
             CallerAuthentication(services.callers, token_service.NAME),
         ),
-        options=_OPTIONS,
+        options=(*_OPTIONS, ("grpc.so_reuseport", int(is_shared))),
         maximum_concurrent_rpcs=MOST_CONNECTIONS,
     )
     checks = ext_authz.ExtAuthz(services.tokens)
@@ -62,7 +64,6 @@ async def serving_rpc(services: Services, vitals: Vitals, host: str, port: int) 
 
 
 _OPTIONS = (
-    ("grpc.so_reuseport", 0),
     ("grpc.max_receive_message_length", validation.MOST_BYTES),
     ("grpc.max_metadata_size", MAX_HEAD_BYTES),
     ("grpc.absolute_max_metadata_size", MAX_HEAD_BYTES),

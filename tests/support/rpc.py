@@ -1,6 +1,6 @@
 """Asking about tokens over gRPC, as a resource server or Envoy does."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -63,8 +63,10 @@ class Asking:
 
 
 @asynccontextmanager
-async def asking(chancery: Chancery, *metadata: tuple[str, str]) -> AsyncIterator[Asking]:
+async def asking(
+    chancery: Chancery, *metadata: tuple[str, str], options: Sequence[tuple[str, int]] = ()
+) -> AsyncIterator[Asking]:
     own = metadata or (("authorization", "Bearer " + await token_of(chancery, dict(chancery.client))),)
     target = f"127.0.0.1:{chancery.settings['CHANCERY_GRPC_PORT']}"
-    async with grpc.aio.insecure_channel(target) as channel:
+    async with grpc.aio.insecure_channel(target, options=options) as channel:
         yield Asking(channel, own)
