@@ -9,6 +9,7 @@ from tests.support.admins import token_of
 from tests.support.auth_line import Fault, questions
 from tests.support.chancery import Chancery, Person
 from tests.support.gateways import GATEWAYS, Headers, Site, open_site, raw
+from tests.support.http2 import ask_by_http2
 from tests.support.smuggling import AMBIGUOUS, say
 from tests.support.tasks import eventually
 from tests.support.wire import connected, exchange, read_answer
@@ -275,3 +276,35 @@ async def test_abuse_j6_nothing_within_a_request_becomes_a_request(site: Site, p
     assert len(arrivals) < len(requests), "nothing was refused"
     assert all(one.startswith(b"HTTP/1.1 ") for one in answers)
     assert await site.lets_in(token(person))
+
+
+async def test_abuse_k1_j6_http_2_hides_nothing(site: Site, person: Person) -> None:
+    """As these configurations stand, all but nginx speak it without TLS."""
+    speaks = site.name != "nginx"
+    line = {":method": "GET", ":scheme": "http", ":path": "/outer", ":authority": "service.example"}
+    mine = (*line.items(), *((name.lower(), value) for name, value in token(person)))
+    site.upstream.take_arrivals()
+    assert await ask_by_http2(site.url, mine) == (200 if speaks else None)
+    assert [one.identity for one in site.upstream.take_arrivals()] == [identity(person)] * speaks
+    assert await ask_by_http2(site.url, tuple(line.items())) == (401 if speaks else None)
+    lies = [(name.lower(), "forged") for name in NAMES]
+    within = "\r\nx-auth-account: forged\r\n\r\nGET /smuggled HTTP/1.1\r\nhost: a\r\n"
+    requests = [(*mine, *lies), (*mine, *((name.replace("-", "_"), value) for name, value in lies))]
+    requests += [
+        (*mine, one)
+        for one in (
+            *(("x", f"y{end}x-auth-account: forged") for end in ("\r\n", "\n", "\r", "\0")),
+            *(
+                (name, "forged")
+                for name in ("X-Auth-Account", "x-auth-account:", "x-auth-account ", f"x: y{within}x")
+            ),
+            *(("connection", "x-auth-account"), ("transfer-encoding", "chunked"), ("content-length", "5")),
+        )
+    ]
+    requests += [(*({**line, name: line[name] + within}).items(), *mine[len(line) :]) for name in line]
+    for request in requests:
+        await ask_by_http2(site.url, request)
+    await ask_by_http2(site.url, mine, lies)
+    seen = [(one.method, one.path, one.identity) for one in site.upstream.take_arrivals()]
+    assert [one for one in seen if one != ("GET", "/outer", identity(person))] == []
+    assert bool(seen) == speaks
