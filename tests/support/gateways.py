@@ -154,7 +154,10 @@ async def open_site(name: str, home: Path, chancery_url: str) -> AsyncIterator[S
     site = Site(name=name, url=f"http://{LOOPBACK}:{gateway}", line=line, upstream=upstream)
 
     async def asks() -> bool:
-        answer, _ = await site.ask()
+        try:
+            answer, _ = await site.ask()
+        except (OSError, EOFError):
+            return False
         return answer.headers.get("www-authenticate") == "Bearer"
 
     await line.open()

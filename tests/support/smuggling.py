@@ -4,6 +4,7 @@ import asyncio
 
 from tests.support.wire import connected
 
+FIRST_SECONDS = 10.0
 QUIET_SECONDS = 0.5
 CHUNK = 65_536
 SMUGGLED = "GET /smuggled HTTP/1.1\r\nHost: a\r\nX-Auth-Account: forged\r\nX-Auth-Session: forged\r\n\r\n"
@@ -40,13 +41,13 @@ AMBIGUOUS = [
 
 
 async def say(url: str, request: bytes) -> bytes:
-    """All that is answered until nothing was for a while."""
+    """All that is answered, until nothing more was for a while."""
     said = b""
     async with connected(url) as (reader, writer):
         writer.write(request)
         try:
             while True:
-                async with asyncio.timeout(QUIET_SECONDS):
+                async with asyncio.timeout(QUIET_SECONDS if said else FIRST_SECONDS):
                     data = await reader.read(CHUNK)
                 if not data:
                     return said
