@@ -302,9 +302,8 @@ async def test_abuse_k1_j6_http_2_hides_nothing(site: Site, person: Person) -> N
         )
     ]
     requests += [(*({**line, name: line[name] + within}).items(), *mine[len(line) :]) for name in line]
-    for request in requests:
-        await ask_by_http2(site.url, request)
-    await ask_by_http2(site.url, mine, lies)
+    asked = (ask_by_http2(site.url, request) for request in requests)
+    await asyncio.gather(*asked, ask_by_http2(site.url, mine, lies))
     seen = [(one.method, one.path, one.identity) for one in site.upstream.take_arrivals()]
     assert [one for one in seen if one != ("GET", "/outer", identity(person))] == []
     assert bool(seen) == speaks
