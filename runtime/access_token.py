@@ -1,26 +1,24 @@
 """Access tokens: JWTs by RFC 9068, signed here and accepted in exactly one spelling.
 
-PyJWT signs and checks signatures. What it is lenient about is checked here first: one canonical base64url
-form, a header with nothing but `alg`, `kid` and `typ`, no member twice, integer times; and by `runtime.signing`
-one form of the signature.
+PyJWT's algorithms sign and check signatures. What JWTs are lenient about is refused here: any base64url but the canonical
+one, a header with more than `alg`, `kid` and `typ`, a member twice, times that are no integers; and by `runtime.signing`
+any but one form of the signature. Nothing of the payload is read before its signature held.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
-import jwt
-
 from runtime.encoding import parse_base64url
-from runtime.signing import SigningKey, VerificationKey, is_canonical, sign
+from runtime.signing import SigningKey, VerificationKey, is_signed, sign
 from runtime.strict_json import StrictJsonError, parse_strict
 
 MAX_TOKEN_BYTES = 8192
 TYPE = "at+jwt"
 CLOCK_SKEW_SECONDS = 30
 _PARTS = 3
-_JWS = jwt.PyJWS()
 _PERSON_CLAIMS = {"sid": str, "auth_time": int, "acr": str}
 
 
@@ -76,31 +74,45 @@ def verify_access_token(
 def verify_signature(token: str, keys: Mapping[str, VerificationKey], *, issuer: str) -> Claims | None:
     """The claims of a token that was signed here, expired or not; None for everything else."""
     parts = token.split(".") if len(token) <= MAX_TOKEN_BYTES else []
-    if len(parts) != _PARTS:
+    header = _header(parts[0]) if len(parts) == _PARTS else None
+    key = None if header is None else keys.get(header.kid)
+    if header is None or key is None or header.alg != key.alg or not header.is_ours:
         return None
-    header_raw, payload_raw, signature = (parse_base64url(part) for part in parts)
-    if header_raw is None or payload_raw is None or signature is None:
+    payload_raw, signature = parse_base64url(parts[1]), parse_base64url(parts[2])
+    if payload_raw is None or signature is None:
         return None
-    header, payload = _members(header_raw), _members(payload_raw)
-    if header is None or payload is None or set(header) != {"alg", "kid", "typ"} or header["typ"] != TYPE:
+    signed = token[: len(parts[0]) + 1 + len(parts[1])].encode()
+    if not is_signed(signed, signature, key):
         return None
-    key = keys.get(header["kid"]) if isinstance(header["kid"], str) else None
-    if key is None or header["alg"] != key.alg or not is_canonical(signature, key):
-        return None
-    try:
-        _JWS.decode(token, key.key, algorithms=[key.alg])
-    except jwt.InvalidTokenError:
-        return None
-    return _claims(payload, issuer)
+    payload = _members(payload_raw)
+    return None if payload is None else _claims(payload, issuer)
 
 
 def key_named_by(token: str) -> str | None:
     """The kid that the header names, of a token of which nothing was checked; None where there is none."""
     parts = token.split(".") if len(token) <= MAX_TOKEN_BYTES else []
-    header_raw = parse_base64url(parts[0]) if len(parts) == _PARTS else None
-    header = None if header_raw is None else _members(header_raw)
-    kid = None if header is None else header.get("kid")
-    return kid if isinstance(kid, str) else None
+    header = _header(parts[0]) if len(parts) == _PARTS else None
+    return None if header is None else header.kid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Header:
+    """`is_ours`: it has the members and the type of a token that is signed here."""
+
+    kid: str
+    alg: object
+    is_ours: bool
+
+
+@lru_cache(maxsize=64)
+def _header(text: str) -> _Header | None:
+    """Parsed once: all tokens by one key have the same. None if it names no key."""
+    raw = parse_base64url(text)
+    header = None if raw is None else _members(raw)
+    if header is None or not isinstance(header.get("kid"), str):
+        return None
+    is_ours = set(header) == {"alg", "kid", "typ"} and header["typ"] == TYPE
+    return _Header(kid=header["kid"], alg=header.get("alg"), is_ours=is_ours)
 
 
 def _claims(payload: dict[str, Any], issuer: str) -> Claims | None:

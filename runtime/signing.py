@@ -85,6 +85,11 @@ def sign(payload: Mapping[str, object], header: dict[str, str], key: SigningKey)
     return f"{signed}.{base64url(signature)}"
 
 
+def is_signed(signed: bytes, signature: bytes, key: VerificationKey) -> bool:
+    """Whether the key made this signature, in the one form that it makes, of these bytes."""
+    return is_canonical(signature, key) and _SIGNERS[key.alg].verify(signed, key.key, signature)
+
+
 def is_canonical(signature: bytes, key: VerificationKey) -> bool:
     """Whether these bytes are the only ones that say what they say. ECDSA has a twin, (r, n-s), for any (r, s)."""
     match key.key:

@@ -14,15 +14,15 @@ class StrictJsonError(ValueError):
 def parse_strict(body: bytes) -> Any:
     """The value of `body`; StrictJsonError says what is wrong without repeating it."""
     try:
-        text = body.decode("utf-8")
-        value = json.loads(text, object_pairs_hook=_members, parse_constant=_constant, parse_float=_finite)
+        value = _DECODER.decode(body.decode("utf-8"))
     except StrictJsonError:
         raise
     except UnicodeDecodeError:
         raise StrictJsonError("not UTF-8") from None
     except (ValueError, RecursionError):
         raise StrictJsonError("not valid JSON") from None
-    _check(value, MAX_DEPTH)
+    if b"\\u" in body or body.count(b"{") + body.count(b"[") > MAX_DEPTH:
+        _check(value, MAX_DEPTH)  # only an escape can hide a surrogate or NUL, and only brackets nest
     return value
 
 
@@ -42,6 +42,9 @@ def _finite(text: str) -> float:
     if not math.isfinite(number):
         raise StrictJsonError("a number is too large")
     return number
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_members, parse_constant=_constant, parse_float=_finite)
 
 
 def _check(value: Any, depth_left: int) -> None:
