@@ -28,6 +28,11 @@ class Gateway:
     """The program, which a package of requirements/dev.txt put beside Python, and its arguments."""
 
 
+def _envoy(file: str) -> Gateway:
+    quiet = ("--concurrency", "1", "--disable-hot-restart", "--log-level", "warning")
+    return Gateway((file,), ("envoy", "-c", file, *quiet))
+
+
 GATEWAYS: Mapping[str, Gateway] = {
     "nginx": Gateway(
         ("nginx.conf",),
@@ -46,39 +51,27 @@ GATEWAYS: Mapping[str, Gateway] = {
     ),
     "traefik": Gateway(("traefik.yml", "traefik-dynamic.yml"), ("traefik", "--configFile=traefik.yml")),
     "caddy": Gateway(("Caddyfile",), ("caddy", "run", "--adapter", "caddyfile", "--config", "Caddyfile")),
-    "envoy": Gateway(
-        ("envoy.yaml",),
-        (
-            "envoy",
-            "-c",
-            "envoy.yaml",
-            "--concurrency",
-            "1",
-            "--disable-hot-restart",
-            "--log-level",
-            "warning",
-        ),
-    ),
+    "envoy": _envoy("envoy.yaml"),
 }
+ENVOY_OVER_GRPC = _envoy("envoy-grpc.yaml")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayPorts:
-    """The pages say 8080, 8082 and 9000."""
+    """The pages say 8080, 8082 (8083 over gRPC) and 9000."""
 
     gateway: int
     chancery: int
     service: int
 
     def put_into(self, text: str) -> str:
-        ports = {"8080": self.gateway, "8082": self.chancery, "9000": self.service}
-        return re.sub(r"\b(8080|8082|9000)\b", lambda found: str(ports[found[0]]), text)
+        ports = {"8080": self.gateway, "8082": self.chancery, "8083": self.chancery, "9000": self.service}
+        return re.sub(r"\b(8080|8082|8083|9000)\b", lambda found: str(ports[found[0]]), text)
 
 
 @asynccontextmanager
-async def gateway_process(name: str, home: Path, ports: GatewayPorts) -> AsyncIterator[None]:
+async def gateway_process(gateway: Gateway, home: Path, ports: GatewayPorts) -> AsyncIterator[None]:
     """Runs in `home`, where its log is, for as long as the block does."""
-    gateway = GATEWAYS[name]
     for file in gateway.files:
         (home / file).write_text(ports.put_into((PAGES / file).read_text()))
     program = str(Path(sys.executable).parent / gateway.command[0])
@@ -163,7 +156,7 @@ async def open_site(name: str, home: Path, chancery_url: str) -> AsyncIterator[S
     await line.open()
     try:
         ports = GatewayPorts(gateway=gateway, chancery=chancery, service=service)
-        async with serving(upstream, service), gateway_process(name, home, ports):
+        async with serving(upstream, service), gateway_process(GATEWAYS[name], home, ports):
             await eventually(asks, within_seconds=READY_SECONDS)
             yield site
     finally:
