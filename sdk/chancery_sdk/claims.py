@@ -83,13 +83,17 @@ def read_claims(token: str, key: Key, issuer: str) -> Claims:
     """What the token says if the key signed it, expired or not. UnreadableTokenError otherwise."""
     header, payload, last = _split(token)
     signature = _parse_base64url(last)
-    if _header(header)[1] != key.alg or not _is_canonical(signature, key.public):
+    if _header(header)[1] != key.alg:
         raise UnreadableTokenError
     payload_raw = _parse_base64url(payload)
-    signed = token[: len(header) + 1 + len(payload)].encode()
-    if not _SIGNERS[key.alg].verify(signed, key.public, signature):
+    if not is_signed(token[: len(header) + 1 + len(payload)].encode(), signature, key):
         raise UnreadableTokenError
     return _claims(_members(payload_raw), issuer)
+
+
+def is_signed(signed: bytes, signature: bytes, key: Key) -> bool:
+    """Whether the key made this signature, in the one form that Chancery makes, of these bytes."""
+    return _is_canonical(signature, key.public) and _SIGNERS[key.alg].verify(signed, key.public, signature)
 
 
 def _split(token: str) -> list[str]:
