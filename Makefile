@@ -33,16 +33,20 @@ lint: dev
 check: lint
 	$(BIN)/python -m pytest tests/unit tests/property
 
-# The simulation is all arithmetic: it takes, politely, what the others leave of the processors while they wait.
-# Faults come last and alone, and their coverage is not measured, because both would slow them.
+# What waits for nothing (units, laws, the simulation) takes, politely, what the others leave of the processors while they
+# wait. Faults come last and alone, and their coverage is not measured, because both would slow them.
+BESIDE := tests/unit tests/property tests/conformance
 test: dev
 	@mkdir -p build; \
-	nice -n 10 $(BIN)/python -m pytest --basetemp=build/simulation tests/simulation >build/simulation.txt 2>&1 & \
-	simulation=$$!; trap 'kill $$simulation 2>/dev/null' EXIT; \
-	$(BIN)/python -m pytest --cov --cov-report=term --ignore=tests/simulation --ignore=tests/e2e/faults; covered=$$?; \
-	wait $$simulation; simulated=$$?; cat build/simulation.txt; \
+	{ COVERAGE_FILE=build/coverage.beside nice -n 10 $(BIN)/python -m pytest --basetemp=build/beside --cov --cov-report= $(BESIDE); \
+	  units=$$?; nice -n 10 $(BIN)/python -m pytest --basetemp=build/simulation tests/simulation; \
+	  exit $$((units + $$?)); } >build/beside.txt 2>&1 & \
+	beside=$$!; trap 'kill $$beside 2>/dev/null' EXIT; \
+	$(BIN)/python -m pytest --cov --cov-report= tests/e2e tests/integration --ignore=tests/e2e/faults; served=$$?; \
+	wait $$beside; besides=$$?; cat build/beside.txt; \
+	$(BIN)/coverage combine --append build/coverage.beside && $(BIN)/coverage report --fail-under=85; covered=$$?; \
 	$(BIN)/python -m pytest tests/e2e/faults; faults=$$?; \
-	exit $$((covered + simulated + faults))
+	exit $$((served + besides + covered + faults))
 
 # SCHEDULES=n runs fewer than the usual million, FAULT_RUNS=n all fault tests more than once; with
 # CHANCERY_SOAK_FACTOR=n each of them does n times as much. What ran is noted in docs/reference/soak.md.
