@@ -79,7 +79,7 @@ async def test_one_store_that_hangs_changes_no_verdict(gated: Gated) -> None:
 
 
 async def lets_in(chancery: Chancery, person: Person) -> bool:
-    """Forward-auth asks no tables as long as Valkey can tell; Valkey is avoided for a moment after it hung."""
+    """Forward-auth asks no tables as long as Valkey can tell; Valkey is not asked for a moment after it hung."""
     answer = await chancery.query("GET", "/v1/forward-auth", headers=person.bearer)
     assert answer.status_code in (200, 401, 503), answer.text
     return answer.status_code == 200

@@ -61,7 +61,7 @@ async def test_without_any_key_nobody_can_tell() -> None:
     revocations = Verdicts(valkey=valkey, postgres=postgres, partitions=1).within(MINUTE)
     sessions = LiveSessions(valkey, postgres, revocations, partitions=1, stale=MINUTE)
     rules = TokenRules(issuer="i", audience="a", most_cached=1)
-    key_set = KeySet(postgres, lambda: datetime.now(UTC), partitions=1, lead=MINUTE)
+    key_set = KeySet(postgres, lambda: datetime.now(UTC), partitions=1, lead=MINUTE, commit=MINUTE)
     checks = TokenChecks(key_set, revocations, sessions, lambda: datetime.now(UTC), rules, KEYS.refresh_key)
     with pytest.raises(CannotKnowError):
         await checks.access_claims("x.y.z")
