@@ -47,11 +47,20 @@ class Circuit:
         """Whether this call is a probe; the refusal if the store is not to be asked now."""
         if self._breaker.closed:
             return False
+        self.require_not_open()
         now = time.monotonic()
-        if self._breaker.opened or now < self._probe_until:
-            raise self._refusal(f"{self._store}: not asked, because it did not answer")
+        if now < self._probe_until:
+            raise self._refused()
         self._probe_until = now + PROBE_SECONDS
         return True
+
+    def require_not_open(self) -> None:
+        """The refusal while not even probes are let through."""
+        if self._breaker.opened:
+            raise self._refused()
+
+    def _refused(self) -> Exception:
+        return self._refusal(f"{self._store}: not asked, because it did not answer")
 
     def heard(self) -> None:
         """The store answered, if only to refuse."""

@@ -157,6 +157,7 @@ class Postgres:
         circuit = Circuit("PostgreSQL", PostgresUnavailableError)
 
         async def connect(*values: Any, **options: Any) -> "asyncpg.Connection[asyncpg.Record]":
+            circuit.require_not_open()  # who waited for a place may have come before it opened
             with _told(circuit):
                 return await asyncpg.connect(*values, **options)
 
@@ -197,14 +198,12 @@ class Postgres:
     async def connection(self) -> AsyncIterator[Connection]:
         """A connection of the pool, for as long as the block lasts. One that was cancelled is thrown away at once.
 
-        While the pool has no answers it fails at once, also for who waited for a connection meanwhile.
+        While the pool has no answers it fails at once.
         """
-        is_probe = self.circuit.admit()
+        self.circuit.admit()
         with _translated():
             raw = await self._pool.acquire(timeout=self._patience_seconds)
         try:
-            if not is_probe:
-                self._admit_later(raw)
             yield Connection(raw, self.circuit)
         except asyncio.CancelledError:
             _drop(raw)
@@ -212,14 +211,6 @@ class Postgres:
         finally:
             with contextlib.suppress(PostgresUnavailableError), _translated():
                 await self._pool.release(raw, timeout=_CLOSE_SECONDS)
-
-    def _admit_later(self, raw: "Raw") -> None:
-        """For who had to wait: meanwhile the circuit may have opened, and then nobody trusts the connection."""
-        try:
-            self.circuit.admit()
-        except PostgresUnavailableError:
-            _drop(raw)
-            raise
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:

@@ -83,7 +83,7 @@ class Valkey:
                 await self._places.acquire()
         try:
             if not is_probe:
-                self.circuit.admit()
+                self.circuit.admit()  # it may have opened meanwhile
             with self._told(), translated():
                 async with asyncio.timeout(self._timeout_seconds + more_seconds):
                     yield
