@@ -23,6 +23,7 @@ from tests.support.tasks import eventually
 
 MOST = 5
 CALLERS = 40
+MOST_SECONDS = 10.0
 
 
 @dataclass(slots=True)
@@ -45,10 +46,10 @@ class Served:
 
     async def get(self, path: str) -> tuple[int, bytes, bytes]:
         reader, writer = await asyncio.open_connection(LOOPBACK, self.port)
-        writer.write(http_request("GET", path, b"", ""))
-        answer = await read_answer(reader)
-        writer.close()
-        return answer
+        with contextlib.closing(writer):
+            writer.write(http_request("GET", path, b"", ""))
+            async with asyncio.timeout(MOST_SECONDS):
+                return await read_answer(reader)
 
     def value(self, name: str) -> float | None:
         return self.registry.get_sample_value(name)
