@@ -42,7 +42,7 @@ async def application(_: Scope, receive: Receive, send: Send) -> None:
 @contextlib.contextmanager
 def fixed_answer() -> Iterator[int]:
     """The port of the process while it runs."""
-    port = int(free_port_variables()["CHANCERY_QUERY_PORT"])
+    port = int(free_port_variables("query")["CHANCERY_QUERY_PORT"])
     process = subprocess.Popen([sys.executable, "-m", "bench.fixed_answer", str(port)])  # noqa: S603  # ourselves
     try:
         until = time.monotonic() + START_SECONDS

@@ -85,14 +85,14 @@ async def query_processes(stack: StackInfo, count: int) -> AsyncIterator[list[in
     ports, processes = [], []
     try:
         for _ in range(count):
-            port = free_port_variables()["CHANCERY_QUERY_PORT"]
+            own = free_port_variables("query", "grpc")
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "cli.main", "serve", "query"),
-                env={**os.environ, **stack.settings, "CHANCERY_QUERY_PORT": port},
+                env={**os.environ, **stack.settings, **own},
                 stderr=asyncio.subprocess.DEVNULL,
             )
             processes.append(process)
-            ports.append(int(port))
+            ports.append(int(own["CHANCERY_QUERY_PORT"]))
         await asyncio.gather(*(_until_ready(port) for port in ports))
         yield ports
     finally:

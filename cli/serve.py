@@ -101,12 +101,16 @@ async def _once_possible(
 async def _query(settings: "Settings") -> None:
     from query_api.app import open_query_api
     from runtime.collector import freeze_what_stays
-    from runtime.serving.server import serve_http
+    from runtime.serving.server import Listener, bind, serve_all
 
     leaving = asyncio.Event()
     async with open_query_api(settings, leaving) as app:
         freeze_what_stays()
-        await serve_http(app, host=settings.bind_host, port=settings.query_port, leaving=leaving)
+        host, is_shared = settings.bind_host, settings.query_ports == "shared"
+        listeners = [Listener(app=app, socket=bind(host, settings.query_port, is_shared=is_shared))]
+        if settings.query_own_port:
+            listeners.append(Listener(app=app, socket=bind(host, settings.query_own_port)))
+        await serve_all(listeners, leaving)
 
 
 async def _projectors(settings: "Settings") -> None:

@@ -225,7 +225,11 @@ def _stay(console: Console, home: Path) -> None:
 def _print_next_steps(console: Console, info: StackInfo) -> None:
     lines = []
     if "command" in info.processes:
-        lines += [f"  writes   {info.command_url}/docs", f"  reads    {info.query_url}/docs"]
+        lines += [
+            f"  writes   {info.command_url}/docs",
+            f"  reads    {info.query_url}/docs",
+            f"  grpc     {info.grpc} (docs/reference/grpc.md)",
+        ]
     lines += [
         f"  kafka    {info.kafka}",
         f"  postgres {LOOPBACK}:{info.ports.postgres}",
@@ -243,7 +247,7 @@ def _status_object(info: StackInfo, answers: dict[str, bool]) -> dict[str, objec
     return {
         "command_url": info.command_url,
         "query_url": info.query_url,
-        "grpc": None,
+        "grpc": info.grpc if "query" in info.processes else None,
         "kafka": info.kafka,
         "postgres_dsn": info.postgres_dsn,
         "redis_url": info.redis_url,

@@ -86,7 +86,7 @@ class Callers:
 
     def _bearer_claims(self, request: Request) -> Claims:
         """What the request's access token says, if it is for us; 401 otherwise."""
-        token = bearer_token(request)
+        token = bearer_token(request.headers.getlist("authorization"))
         if token is None:
             title = "Send one access token as `Authorization: Bearer`."
             raise AnswerError(problem(401, "missing-token", title, headers={"www-authenticate": "Bearer"}))

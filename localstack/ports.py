@@ -27,6 +27,7 @@ VARIABLES = {
     "mail": "CHANCERY_LOCAL_SMTP_PORT",
     "command": "CHANCERY_COMMAND_PORT",
     "query": "CHANCERY_QUERY_PORT",
+    "grpc": "CHANCERY_GRPC_PORT",
     "projectors": "CHANCERY_PROJECTORS_PORT",
     "mailer": "CHANCERY_MAILER_PORT",
     "relay": "CHANCERY_RELAY_PORT",
@@ -43,6 +44,7 @@ class Ports:
     mail: int = 21025
     command: int = 8081
     query: int = 8082
+    grpc: int = 8083
     projectors: int = 8084
     mailer: int = 8085
     relay: int = 8086
@@ -147,11 +149,14 @@ def free_ports(count: int) -> list[int]:
     raise StackError(f"There are no {count} free ports between {TEST_PORTS.start} and {TEST_PORTS.stop}.")
 
 
-def free_port_variables() -> dict[str, str]:
-    """Environment variables that give every part a free port of its own."""
+def free_port_variables(*parts: str) -> dict[str, str]:
+    """Environment variables that give every part, or these, a free port of its own."""
+    if parts:
+        ports = (str(port) for port in free_ports(len(parts)))
+        return {VARIABLES[part]: port for part, port in zip(parts, ports, strict=True)}
     more = 2 * (CLUSTER_SIZE - 1)
-    ports = [str(port) for port in free_ports(len(VARIABLES) + more)]
-    return {**dict(zip(VARIABLES.values(), ports, strict=False)), CLUSTER_PORTS: ",".join(ports[-more:])}
+    chosen = [str(port) for port in free_ports(len(VARIABLES) + more)]
+    return {**dict(zip(VARIABLES.values(), chosen, strict=False)), CLUSTER_PORTS: ",".join(chosen[-more:])}
 
 
 def _port(variable: str, text: str) -> int:

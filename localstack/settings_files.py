@@ -42,6 +42,7 @@ def local_settings(ports: Ports, postgres_password: str) -> dict[str, str]:
         "CHANCERY_SMTP_TLS": "none",
         "CHANCERY_COMMAND_PORT": str(ports.command),
         "CHANCERY_QUERY_PORT": str(ports.query),
+        "CHANCERY_GRPC_PORT": str(ports.grpc),
         "CHANCERY_PROJECTORS_PORT": str(ports.projectors),
         "CHANCERY_MAILER_PORT": str(ports.mailer),
         "CHANCERY_RELAY_PORT": str(ports.relay),

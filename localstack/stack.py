@@ -54,6 +54,10 @@ class StackInfo:
         return self.settings["CHANCERY_QUERY_URL"]
 
     @property
+    def grpc(self) -> str:
+        return f"{LOOPBACK}:{self.ports.grpc}"
+
+    @property
     def kafka(self) -> str:
         return self.settings["CHANCERY_KAFKA_BOOTSTRAP"]
 

@@ -178,8 +178,8 @@ async def supervise(home: Path, selection: Selection) -> int:
     await wait_gone(load(home))
     ports = load_ports(os.environ)
     plan = make_plan(home, os.environ, ports, selection)
-    single = (part.name for part in plan.parts if not part.name.startswith("kafka_"))
-    check_free(ports, ("kafka_controller", *single))
+    single = [part.name for part in plan.parts if not part.name.startswith("kafka_")]
+    check_free(ports, ("kafka_controller", *single, *(["grpc"] if "query" in single else [])))
     write_private(home / "local.env", render(plan.derived))
     _turn_logs(home / "log")
     return await Supervisor(plan, selection).run(stopping)

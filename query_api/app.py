@@ -26,6 +26,7 @@ from query_api.routes import (
     revocations,
     validation,
 )
+from query_api.rpc.server import serving_rpc
 from query_api.services import Services, Urls
 from query_api.tokens import CannotKnowError, TokenChecks, TokenRules
 from readmodels.live_sessions import LiveSessions
@@ -102,7 +103,18 @@ async def open_query_api(settings: Settings, leaving: asyncio.Event) -> AsyncIte
             revocations=feed,
             leaving=leaving,
         )
-        yield _app(services, health, stores)
+        vitals = _vitals(health, stores)
+        app = _app(services, vitals)
+        await stack.enter_async_context(
+            serving_rpc(
+                services,
+                vitals,
+                host=settings.bind_host,
+                port=settings.grpc_port,
+                is_shared=settings.query_ports == "shared",
+            )
+        )
+        yield app
 
 
 @contextlib.asynccontextmanager
@@ -136,7 +148,7 @@ def _token_checks(
     return TokenChecks(key_set, verdicts, sessions, clock, rules, refresh_key)
 
 
-def _app(services: Services, health: Health, stores: Stores) -> ASGIApp:
+def _vitals(health: Health, stores: Stores) -> Vitals:
     vitals = Vitals(
         failing=health.failing,
         registry=CollectorRegistry(),
@@ -149,6 +161,10 @@ def _app(services: Services, health: Health, stores: Stores) -> ASGIApp:
         valkey=stores.valkey.circuit,
         valkey_push=stores.pushing.circuit,
     )
+    return vitals
+
+
+def _app(services: Services, vitals: Vitals) -> ASGIApp:
     app = new_app("Chancery Query API", vitals)
     app.state.services = services
     for noun in (

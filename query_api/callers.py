@@ -3,9 +3,10 @@
 import hashlib
 import hmac
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Literal
 
 from fastapi import Request
 
@@ -30,6 +31,24 @@ class Person:
     account_id: str
     session_id: str
     scopes: frozenset[str]
+
+
+class CallerRefusedError(Exception):
+    """Who asks did not prove who it is, or may not ask."""
+
+    def __init__(
+        self, code: Literal["missing-token", "invalid-token", "insufficient-scope"], scope: str = ""
+    ) -> None:
+        super().__init__(
+            {
+                "missing-token": "Send one access token as `Authorization: Bearer`.",
+                "invalid-token": "The access token is not valid.",
+                "insufficient-scope": f"The access token lacks the scope {scope}.",
+            }[code]
+        )
+        self.code = code
+        self.scope = scope
+        self.status = 403 if code == "insufficient-scope" else 401
 
 
 class Callers:
@@ -60,20 +79,27 @@ class Callers:
         """The person whose active access token came with the request; 401 otherwise."""
         claims = await self._bearer_claims(request)
         if claims.session_id is None:
-            raise _invalid_token(request)
+            raise _refusal(request, CallerRefusedError("invalid-token"))
         return Person(account_id=claims.subject, session_id=claims.session_id, scopes=claims.scopes)
 
     async def require_admin(self, request: Request) -> None:
         """Return if the request came with an active token of a client that may administrate; 401 or 403 otherwise."""
         claims = await self._bearer_claims(request)
         if not _is_client_with(ADMIN_SCOPE, claims):
-            raise _insufficient(request, ADMIN_SCOPE)
+            raise _refusal(request, CallerRefusedError("insufficient-scope", ADMIN_SCOPE))
 
     async def require_introspector(self, request: Request) -> Claims:
         """As `require_admin`, for a client that may ask about tokens; what its own token says."""
-        claims = await self._bearer_claims(request)
+        try:
+            return await self.introspector(request.headers.getlist("authorization"))
+        except CallerRefusedError as refused:
+            raise _refusal(request, refused) from None
+
+    async def introspector(self, authorization: Sequence[str]) -> Claims:
+        """The client that may ask about tokens whose access token these headers bear. CallerRefusedError else."""
+        claims = await self._claims_of(authorization)
         if not _is_client_with(INTROSPECT_SCOPE, claims):
-            raise _insufficient(request, INTROSPECT_SCOPE)
+            raise CallerRefusedError("insufficient-scope", INTROSPECT_SCOPE)
         return claims
 
     def may_introspect(self, claims: Claims) -> bool:
@@ -82,14 +108,18 @@ class Callers:
 
     async def _bearer_claims(self, request: Request) -> Claims:
         """What the request's active access token says, if it is for us; 401 otherwise."""
-        token = bearer_token(request)
+        try:
+            return await self._claims_of(request.headers.getlist("authorization"))
+        except CallerRefusedError as refused:
+            raise _refusal(request, refused) from None
+
+    async def _claims_of(self, authorization: Sequence[str]) -> Claims:
+        token = bearer_token(authorization)
         if token is None:
-            title = "Send one access token as `Authorization: Bearer`."
-            challenge = {"www-authenticate": "Bearer"}
-            raise AnswerError(failure(request.url.path, 401, "missing-token", title, challenge))
+            raise CallerRefusedError("missing-token")
         claims = await self._tokens.access_claims(token)
         if claims is None or not self._is_for_us(claims):
-            raise _invalid_token(request)
+            raise CallerRefusedError("invalid-token")
         return claims
 
     def _is_for_us(self, claims: Claims) -> bool:
@@ -131,12 +161,12 @@ def _is_client_with(scope: str, claims: Claims) -> bool:
     return claims.session_id is None and scope in claims.scopes
 
 
-def _insufficient(request: Request, scope: str) -> AnswerError:
-    title = f"The access token lacks the scope {scope}."
-    challenge = {"www-authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'}
-    return AnswerError(failure(request.url.path, 403, "insufficient-scope", title, challenge))
-
-
-def _invalid_token(request: Request) -> AnswerError:
-    title = "The access token is not valid."
-    return AnswerError(failure(request.url.path, 401, "invalid-token", title, BEARER_CHALLENGE))
+def _refusal(request: Request, refused: CallerRefusedError) -> AnswerError:
+    error = f'Bearer error="{refused.code.replace("-", "_")}"'
+    challenge = {
+        "missing-token": "Bearer",
+        "invalid-token": error,
+        "insufficient-scope": f'{error}, scope="{refused.scope}"',
+    }[refused.code]
+    headers = {"www-authenticate": challenge}
+    return AnswerError(failure(request.url.path, refused.status, refused.code, str(refused), headers))

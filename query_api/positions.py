@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from fastapi import Request
@@ -26,6 +26,20 @@ class MinPosition:
     wait_seconds: float
 
 
+class BadPositionError(Exception):
+    code = "bad-position"
+
+    def __init__(self) -> None:
+        super().__init__("Chancery-Min-Position must be `partition:sequence` as another answer gave it.")
+
+
+class BehindError(Exception):
+    code = "projection-behind"
+
+    def __init__(self) -> None:
+        super().__init__("The read model has not reached this position yet.")
+
+
 class Positions:
     def __init__(self, watch: PositionWatch, partitions: int) -> None:
         self._watch = watch
@@ -33,26 +47,39 @@ class Positions:
 
     def parse(self, request: Request) -> MinPosition:
         """400 `bad-position` for what is no position of this log."""
+        headers = request.headers
+        try:
+            return self.read(headers.getlist("chancery-min-position"), headers.get("prefer", ""))
+        except BadPositionError as error:
+            raise AnswerError(failure(request.url.path, 400, error.code, str(error))) from None
+
+    def read(self, texts: Sequence[str], prefer: str) -> MinPosition:
+        """What these headers ask for. BadPositionError for what is no position of this log."""
         wanted: dict[int, int] = {}
-        texts = ",".join(request.headers.getlist("chancery-min-position"))
-        for text in texts.split(",") if texts else []:
+        joined = ",".join(texts)
+        for text in joined.split(",") if joined else []:
             match = _POSITION.fullmatch(text.strip())
             if match is None or int(match[1]) >= self._partitions or len(wanted) >= _MOST_POSITIONS:
-                title = "Chancery-Min-Position must be `partition:sequence` as another answer gave it."
-                raise AnswerError(failure(request.url.path, 400, "bad-position", title))
+                raise BadPositionError
             partition, seq = int(match[1]), int(match[2])
             wanted[partition] = max(seq, wanted.get(partition, 0))
-        return MinPosition(wanted=wanted, wait_seconds=_wait_seconds(request))
+        return MinPosition(wanted=wanted, wait_seconds=_wait_seconds(prefer))
 
     async def wait(self, request: Request, *projectors: str) -> Mapping[int, int]:
         """Return once every projector has reached what the request asks for; what was asked. Else 503."""
         least = self.parse(request)
+        try:
+            await self.reach(least, *projectors)
+        except BehindError as error:
+            headers = {"retry-after": "1"}
+            raise AnswerError(failure(request.url.path, 503, error.code, str(error), headers)) from None
+        return least.wanted
+
+    async def reach(self, least: MinPosition, *projectors: str) -> None:
+        """Return once every projector is there; BehindError if one is not in time."""
         for projector in projectors if least.wanted else ():
             if not await self._watch.wait_for(projector, least.wanted, wait_seconds=least.wait_seconds):
-                title = "The read model has not reached this position yet."
-                headers = {"retry-after": "1"}
-                raise AnswerError(failure(request.url.path, 503, "projection-behind", title, headers))
-        return least.wanted
+                raise BehindError
 
     async def changes(self, projector: str, *, wait_seconds: float) -> AsyncIterator[None]:
         """Now, and then after each of the projector's steps, until the wait is over."""
@@ -73,6 +100,6 @@ def position_header(seqs: Mapping[int, int]) -> dict[str, str]:
     return {POSITION_HEADER: ",".join(f"{partition}:{seqs[partition]}" for partition in sorted(seqs))}
 
 
-def _wait_seconds(request: Request) -> float:
-    match = _WAIT.search(request.headers.get("prefer", ""))
+def _wait_seconds(prefer: str) -> float:
+    match = _WAIT.search(prefer)
     return min(float(match[1]), MOST_WAIT_SECONDS) if match else DEFAULT_WAIT_SECONDS

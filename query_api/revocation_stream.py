@@ -1,16 +1,13 @@
-"""The feed of revocations as server-sent events (WHATWG HTML, section 9.2), for edges that check tokens themselves.
+"""What somebody hears who follows the revocations, in which order; the routes say in which form.
 
-A `snapshot` of all live revocations, then each new one as `revoked`; a `heartbeat` says that there was nothing else,
-and none comes while that is not known. Every event's id is what the feed knows at least, by partition, so that a client
-which was away goes on from there without a snapshot.
+All live revocations first, then each new one; a heartbeat says that there was nothing else, and none comes while that
+is not known. Whoever was away names the position that was told last, and goes on from there without a snapshot.
 """
 
-import asyncio
-import json
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 from readmodels.revocation_feed import Revocation, RevocationFeed
 
@@ -18,70 +15,66 @@ Seqs = tuple[int, ...]
 """By partition."""
 
 HEARTBEAT_SECONDS = 0.5
-_PIECE = 500
+MOST_STREAMS = 500
+"""Of one process."""
 _POSITION = re.compile(r"(\d{1,4}):(-1|\d{1,15})")
-_NAMES = {"session": "session_id", "jti": "jti", "client": "client_id"}
 
 
-async def revocation_events(
-    feed: RevocationFeed, last_event_id: str | None, may_go_on: Callable[[], bool]
-) -> AsyncIterator[bytes]:
-    """Until it may not go on, or the client is too slow. It comes again, and says what it saw last."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """`position` is known once all of it was heard."""
+
+    revocations: Sequence[Revocation]
+    position: Seqs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class News:
+    """`position` is what was told before, and so is what a client may say that it heard."""
+
+    revocation: Revocation
+    position: Seqs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heartbeat:
+    """Everything up to `position` was told. By `sent_ms`, on a clock of this process alone, a client tells how late it comes."""
+
+    position: Seqs
+    age_ms: int
+    sent_ms: int
+
+
+async def follow_revocations(
+    feed: RevocationFeed, heard: Seqs | None, may_go_on: Callable[[], bool]
+) -> AsyncIterator[Snapshot | News | Heartbeat]:
+    """Until it may not go on, or the client is too slow. It comes again, and says what it heard last."""
     with feed.listening() as listener:
-        sent, known = feed.seqs, list(feed)
-        seen = parse_positions(last_event_id or "", len(sent))
-        has_seen_more = seen is not None and any(one > ours for one, ours in zip(seen, sent, strict=True))
-        begins = _snapshot(known, sent) if seen is None or has_seen_more else _rest(known, seen)
-        async for piece in begins:
-            yield piece
+        told, known = feed.seqs, list(feed)
+        if heard is None or any(one > ours for one, ours in zip(heard, told, strict=True)):
+            yield Snapshot(revocations=known, position=told)
+        else:
+            for revocation in known:
+                partition, seq = revocation.place
+                if seq > heard[partition]:
+                    yield News(revocation=revocation, position=heard)
         while may_go_on() and not listener.is_lost:
-            # One moment: what the heartbeat vouches for is in `news`, and is sent before it.
+            # One moment: what the heartbeat vouches for is in `news`, and is told before it.
             news, now_known, beat = listener.take(), feed.seqs, _heartbeat(feed)
             for revocation in news:
-                yield _event("revoked", sent, _json(revocation))
-            sent = now_known
+                yield News(revocation=revocation, position=told)
+            told = now_known
             if beat is not None:
                 yield beat
             await listener.wait(HEARTBEAT_SECONDS)
 
 
-async def _snapshot(known: Sequence[Revocation], position: Seqs) -> AsyncIterator[bytes]:
-    yield f'event: snapshot\nid: {render_positions(position)}\ndata: {{"revocations":['.encode()
-    for first in range(0, len(known), _PIECE):
-        some = ",".join(_json(revocation) for revocation in known[first : first + _PIECE])
-        yield (("," if first else "") + some).encode()
-        await asyncio.sleep(0)  # others have their turn
-    yield b"]}\n\n"
-
-
-async def _rest(known: Sequence[Revocation], seen: Seqs) -> AsyncIterator[bytes]:
-    """What a client that saw so much lacks."""
-    for revocation in known:
-        partition, seq = revocation.place
-        if seq > seen[partition]:
-            yield _event("revoked", seen, _json(revocation))
-
-
-def _heartbeat(feed: RevocationFeed) -> bytes | None:
-    """None while the feed is stale. By `sent_ms`, on a clock of this process alone, a client tells how late it comes."""
+def _heartbeat(feed: RevocationFeed) -> Heartbeat | None:
+    """None while the feed is stale."""
     if not feed.is_fresh:
         return None
-    age_ms, sent_ms = round(feed.age_seconds() * 1000), round(time.monotonic() * 1000)
-    return _event("heartbeat", feed.seqs, json.dumps({"age_ms": max(0, age_ms), "sent_ms": sent_ms}))
-
-
-def _event(kind: str, sent: Seqs, data: str) -> bytes:
-    """`sent` is what was sent before, and so is what a client may say that it saw."""
-    return f"event: {kind}\nid: {render_positions(sent)}\ndata: {data}\n\n".encode()
-
-
-def _json(revocation: Revocation) -> str:
-    members: dict[str, Any] = {
-        _NAMES[revocation.kind]: revocation.id,
-        "position": revocation.position,
-        "until_ms": revocation.until_ms,
-    }
-    return json.dumps(members, separators=(",", ":"))
+    age_ms = max(0, round(feed.age_seconds() * 1000))
+    return Heartbeat(position=feed.seqs, age_ms=age_ms, sent_ms=round(time.monotonic() * 1000))
 
 
 def render_positions(seqs: Seqs) -> str:

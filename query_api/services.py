@@ -15,6 +15,7 @@ from query_api.positions import Positions
 from query_api.tokens import TokenChecks
 from readmodels.checkpoints import is_fresh
 from readmodels.revocation_feed import RevocationFeed
+from runtime.access_token import Claims
 from runtime.clock import Clock
 from runtime.postgres import Postgres
 from runtime.serving.answers import AnswerError, failure
@@ -42,6 +43,11 @@ class Services:
     revocations: RevocationFeed
     leaving: asyncio.Event
     """Set when this process is told to stop."""
+
+    def may_follow(self, claims: Claims) -> bool:
+        """Whether an answer without an end goes on for the holder of the token that says this."""
+        is_over = self.leaving.is_set() or self.clock().timestamp() >= claims.expires_at
+        return not is_over and not self.tokens.is_known_as_revoked(claims)
 
 
 async def _services(request: Request) -> Services:

@@ -64,6 +64,9 @@ class Settings(BaseSettings):
     bind_host: str = "127.0.0.1"
     command_port: int = 8081
     query_port: int = 8082
+    grpc_port: int = 8083
+    query_ports: Literal["own", "shared"] = "own"
+    query_own_port: int = Field(default=0, ge=0, le=65535)
     projectors_port: int = 8084
     mailer_port: int = 8085
     relay_port: int = 8086

@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, unquote_plus
@@ -62,10 +62,9 @@ def client_credentials(request: Request, form: Mapping[str, str]) -> ClientCrede
     return _basic(encoded.strip())
 
 
-def bearer_token(request: Request) -> str | None:
-    """The one access token of the Authorization header."""
-    headers = request.headers.getlist("authorization")
-    scheme, _, token = headers[0].partition(" ") if len(headers) == 1 else ("", "", "")
+def bearer_token(authorization: Sequence[str]) -> str | None:
+    """The one access token of these Authorization headers."""
+    scheme, _, token = authorization[0].partition(" ") if len(authorization) == 1 else ("", "", "")
     return token.strip() or None if scheme.lower() == "bearer" else None
 
 

@@ -3,6 +3,7 @@
 import re
 import secrets
 import time
+from collections.abc import Iterable
 
 import structlog
 from prometheus_client import CollectorRegistry, Histogram
@@ -63,9 +64,15 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 
 
 def _traceparent(scope: Scope) -> str:
+    return new_traceparent(
+        value.decode("latin-1") for name, value in scope["headers"] if name == b"traceparent"
+    )
+
+
+def new_traceparent(received: Iterable[str]) -> str:
     """The caller's trace with a new span, or a new trace."""
-    for name, value in scope["headers"]:
-        match = _TRACEPARENT.fullmatch(value.decode("latin-1")) if name == b"traceparent" else None
+    for text in received:
+        match = _TRACEPARENT.fullmatch(text)
         if match is not None and match[1].strip("0") and match[2].strip("0"):
             return f"00-{match[1]}-{secrets.token_hex(8)}-{match[3]}"
     return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"

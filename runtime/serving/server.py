@@ -113,22 +113,25 @@ class Listener:
         return int(self.socket.getsockname()[1])
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 means any that is free. OSError if it cannot be had."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=MOST_CONNECTIONS)
+def bind(host: str, port: int, *, is_shared: bool = False) -> socket.socket:
+    """A listening socket; port 0 means any that is free. OSError if it cannot be had.
 
-
-async def serve_http(app: ASGIApp, *, host: str, port: int, leaving: asyncio.Event | None = None) -> None:
-    """Returns after SIGTERM or SIGINT, once open requests are answered or the drain time is over.
-
-    `leaving` is set at the signal, for answers that would never end by themselves.
+    Processes that all share a port get its connections in turn, as the kernel deals them out (SO_REUSEPORT).
     """
-    await serve_all([Listener(app=app, socket=bind(host, port))], leaving)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=MOST_CONNECTIONS, reuse_port=is_shared)
+
+
+async def serve_http(app: ASGIApp, *, host: str, port: int) -> None:
+    """Returns after SIGTERM or SIGINT, once open requests are answered or the drain time is over."""
+    await serve_all([Listener(app=app, socket=bind(host, port))])
 
 
 async def serve_all(listeners: Sequence[Listener], leaving: asyncio.Event | None = None) -> None:
-    """As `serve_http`, for several that start and stop together; the first that ends takes the others along."""
+    """As `serve_http`, for several that start and stop together; the first that ends takes the others along.
+
+    `leaving` is set at the signal, for answers that would never end by themselves.
+    """
     servers = [_Server(_config(listener)) for listener in listeners]
 
     def stop() -> None:

@@ -70,7 +70,7 @@ async def command_process(
 ) -> AsyncIterator[tuple[Chancery, asyncio.subprocess.Process]]:
     """One more command (or query) process, for whatever end a test has for it; it is gone afterwards."""
     variable = f"CHANCERY_{name.upper()}_PORT"
-    more = {variable: free_port_variables()[variable], **more}
+    more = {**free_port_variables(name, "grpc"), **more}
     url = f"http://{LOOPBACK}:{more[variable]}"
     log = (chancery.home / "log" / f"{name}-{more[variable]}.log").open("wb")
     process = await asyncio.create_subprocess_exec(
@@ -84,7 +84,8 @@ async def command_process(
     )
     try:
         await until_ready(chancery.http, url)
-        opened = replace(chancery, command_url=url) if name == "command" else replace(chancery, query_url=url)
+        side = replace(chancery, settings={**chancery.settings, **more})
+        opened = replace(side, command_url=url) if name == "command" else replace(side, query_url=url)
         yield opened, process
     finally:
         if process.returncode is None:

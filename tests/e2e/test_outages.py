@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import grpc
+import grpc.aio
 import httpx
 import pytest
 
@@ -17,10 +19,12 @@ from bench.load import http_request, read_answer
 from localstack.ports import LOOPBACK, free_port_variables
 from localstack.stack import running_stack
 from query_api.app import MOST_IN_WORK, POSTGRES_SECONDS
+from tests.support.admins import token_of
 from tests.support.broker import Broker
 from tests.support.chancery import PASSWORD, Chancery, Person, bearer, new_email, problem_code, until_ready
 from tests.support.command_line import ended, start
 from tests.support.gate import Gate, gate_before
+from tests.support.rpc import asking
 from tests.support.tasks import eventually, running
 
 FLOOD = 1000
@@ -56,21 +60,21 @@ class Gated:
 
 @pytest.fixture
 async def gated(chancery: Chancery) -> AsyncIterator[Gated]:
-    port = free_port_variables()["CHANCERY_QUERY_PORT"]
-    url = f"http://{LOOPBACK}:{port}"
+    ports = free_port_variables("query", "grpc")
+    url = f"http://{LOOPBACK}:{ports['CHANCERY_QUERY_PORT']}"
     async with contextlib.AsyncExitStack() as gates:
         postgres = await gates.enter_async_context(gate_before(chancery.settings["CHANCERY_POSTGRES_DSN"]))
         valkey = await gates.enter_async_context(gate_before(chancery.settings["CHANCERY_REDIS_URL"]))
         own = {
-            "CHANCERY_QUERY_PORT": port,
+            **ports,
             "CHANCERY_POSTGRES_DSN": postgres.url(chancery.settings["CHANCERY_POSTGRES_DSN"]),
             "CHANCERY_REDIS_URL": valkey.url(chancery.settings["CHANCERY_REDIS_URL"]),
         }
         process = await start("serve", "query", settings={**chancery.settings, **own})
         try:
             await until_ready(chancery.http, url)
-            asked = replace(chancery, query_url=url)
-            yield Gated(chancery=asked, postgres=postgres, valkey=valkey, pid=process.pid)
+            side = replace(chancery, query_url=url, settings={**chancery.settings, **own})
+            yield Gated(chancery=side, postgres=postgres, valkey=valkey, pid=process.pid)
         finally:
             process.terminate()
             assert (await ended(process)).code == 0
@@ -103,6 +107,7 @@ async def lets_in(chancery: Chancery, person: Person) -> bool:
 async def test_abuse_k5_without_any_store_nothing_is_called_active_and_then_it_heals(gated: Gated) -> None:
     chancery = gated.chancery
     person = await chancery.new_person()
+    bearing = ("authorization", "Bearer " + await token_of(chancery, dict(chancery.client)))
     gated.valkey.shut()
     gated.postgres.shut()
     await eventually(lambda: gated.is_unknown(person), within_seconds=15)
@@ -117,11 +122,19 @@ async def test_abuse_k5_without_any_store_nothing_is_called_active_and_then_it_h
     assert (await chancery.query("GET", "/v1/me", headers=person.bearer)).status_code == 503
     forged = await chancery.query("GET", "/v1/forward-auth", headers={"authorization": "Bearer x.y.z"})
     assert forged.status_code == 401
+    async with asking(chancery, bearing) as caller:
+        with pytest.raises(grpc.aio.AioRpcError, match="revocations-unknown") as failed:
+            await caller.validate(person.tokens["access_token"])
+        assert failed.value.code() is grpc.StatusCode.UNAVAILABLE
+        closed = await caller.check(authorization="Bearer " + person.tokens["access_token"])
+        assert closed.denied_response.status.code == 503
     await eventually(lambda: has_failing(chancery, "postgres"), within_seconds=15)
     gated.valkey.open()
     gated.postgres.open()
     await until_ready(chancery.http, chancery.query_url)
     assert (await gated.introspect(person)).json()["active"] is True
+    async with asking(chancery, bearing) as caller:
+        assert (await caller.validate(person.tokens["access_token"])).active
     assert (await chancery.query("GET", "/v1/me", headers=person.bearer)).status_code == 200
 
 

@@ -81,7 +81,7 @@ async def test_tokens_for_others_and_no_tokens_let_nobody_in(chancery: Chancery,
 
 async def test_silence_is_stale_and_what_was_missed_is_caught_up_with(chancery: Chancery) -> None:
     person, gone = await chancery.new_person(), await chancery.new_person()
-    port = {"CHANCERY_QUERY_PORT": free_port_variables()["CHANCERY_QUERY_PORT"]}
+    port = free_port_variables("query", "grpc")
     async with (
         command_process(chancery, port, "query") as (side, process),
         open_tokens(source_of(side), audience=AUDIENCE, stale_seconds=2) as tokens,

@@ -11,6 +11,7 @@ from typing import Any
 import jwt
 import pytest
 
+from chancery_sdk.token_feed import Source, open_tokens
 from events.streams import new_id
 from localstack.ports import free_port_variables
 from localstack.stack import StackInfo, start_stack, stop_stack
@@ -19,6 +20,7 @@ from tests.e2e.conftest import open_chancery, second_command_process
 from tests.support.admins import grant, token_of
 from tests.support.chancery import Chancery, bearer, problem_code
 from tests.support.log_reading import read_log
+from tests.support.rpc import asking
 from tests.support.tasks import eventually
 from tests.support.unlimited import UNLIMITED
 
@@ -95,9 +97,14 @@ async def test_the_new_key_signs_at_once_and_the_old_tokens_stay_good(
 async def test_a_token_by_a_new_key_is_good_from_its_first_moment_for_everybody(
     own: Chancery, admin: dict[str, str]
 ) -> None:
-    """Checked without any pause around the time at which signing goes over to the new key."""
+    """Checked without any pause around the time at which signing goes over to the new key, also in other services."""
     port = int(free_port_variables()["CHANCERY_COMMAND_PORT"])
-    async with second_command_process(own, port, {}) as twin:
+    source = Source(url=own.query_url, **own.client)
+    async with (
+        second_command_process(own, port, {}) as twin,
+        open_tokens(source, audience="chancery") as sdk,
+        asking(own) as caller,
+    ):
         before = set(await key_set(own))
         rotation = asyncio.create_task(rotate(own, admin))
         seen: set[str | None] = set()
@@ -108,6 +115,8 @@ async def test_a_token_by_a_new_key_is_good_from_its_first_moment_for_everybody(
                 token = await token_of(issuing, admin)
                 assert key_named_by(token) in published
                 assert (await own.introspect(token))["active"]
+                assert (await sdk.check(token)).client_id == admin["client_id"]
+                assert (await caller.validate(token)).active
                 for asked in (own, twin):
                     answer = await asked.command(
                         "DELETE", f"/v1/admin/clients/{new_id()}", headers=bearer(token)

@@ -13,6 +13,7 @@ EXTRAS = {
     "claims": {"cryptography", "jwt"},
     "token_feed": {"httpx"},
     "fastapi": {"fastapi"},
+    "grpc": {"grpc"},
 }
 """Modules that need what the package installs only on demand."""
 

@@ -45,7 +45,10 @@ def app_with(failing: Mapping[str, str]) -> FastAPI:
 
     @app.get("/bearer")
     async def bearer(request: Request) -> dict[str, Any]:
-        return {"token": bearer_token(request), "traceparent": request.scope["state"]["traceparent"]}
+        return {
+            "token": bearer_token(request.headers.getlist("authorization")),
+            "traceparent": request.scope["state"]["traceparent"],
+        }
 
     @app.get("/bug")
     async def bug() -> None:
