@@ -20,7 +20,8 @@ import uvloop
 
 from bench.blast import Question, blast
 from bench.load import Tally, http_request, read_answer
-from bench.tokens import FORM, introspection, mint, new_caller
+from bench.tokens import FORM, basic_of, introspection, mint
+from cli.admin import register_client
 from localstack.ports import LOOPBACK, free_port_variables
 from localstack.stack import StackInfo, start_stack, stop_stack
 from runtime.collector import collect_seldom
@@ -115,7 +116,8 @@ async def _until_ready(port: int) -> None:
 async def measure(stack: StackInfo, samples: int) -> dict[str, float]:
     os.environ.update(stack.settings)
     settings = load_settings()
-    client_id, basic = await new_caller(settings)
+    client = await register_client(settings, "bench", ("chancery.introspect",), ())
+    client_id, basic = client["client_id"], basic_of(client)
     rounds = samples // QUERY_PROCESSES
     tokens = (await mint(settings, client_id, 2 * rounds + 2))[: rounds + 1]
     command_port = urlsplit(stack.command_url).port or 0

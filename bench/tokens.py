@@ -22,12 +22,13 @@ import uvloop
 from bench.blast import Question, blast
 from bench.fixed_answer import fixed_answer
 from bench.load import CpuMeter, Tally, http_request, resident_bytes
+from bench.token_clients import measure_grpc, measure_sdk, query_process
 from cli.admin import register_client
 from command_api.app import open_writer
 from domain.signing_keys import signing
 from events.streams import SIGNING_KEYS, new_id
 from localstack.ports import free_port_variables
-from localstack.stack import StackInfo, running_stack, start_stack, stop_stack
+from localstack.stack import StackInfo, start_stack, stop_stack
 from runtime.access_token import Claims, sign_access_token
 from runtime.collector import collect_seldom
 from runtime.settings import Settings, load_settings
@@ -44,11 +45,10 @@ FORM = "content-type: application/x-www-form-urlencoded\r\n"
 _ACTIVE, _INACTIVE = b'"active":true', b'{"active":false}'
 
 
-async def new_caller(settings: Settings) -> tuple[str, str]:
-    """A client that may introspect: its id, and its Authorization header."""
-    client = await register_client(settings, "bench", ("chancery.introspect",), ())
+def basic_of(client: Mapping[str, str]) -> str:
+    """Its Authorization header."""
     pair = f"{quote_plus(client['client_id'])}:{quote_plus(client['client_secret'])}"
-    return client["client_id"], "Basic " + base64.b64encode(pair.encode()).decode()
+    return "Basic " + base64.b64encode(pair.encode()).decode()
 
 
 async def mint(settings: Settings, client_id: str, count: int) -> list[str]:
@@ -120,8 +120,9 @@ async def revoke(port: int, tokens: Sequence[str], basic: str) -> None:
 async def measure(stack: StackInfo, ceiling_port: int, count: int) -> dict[str, dict[str, float]]:
     os.environ.update(stack.settings)
     settings = load_settings()
-    client_id, basic = await new_caller(settings)
-    tokens = await mint(settings, client_id, count)
+    client = await register_client(settings, "bench", ("chancery.introspect",), ())
+    basic = basic_of(client)
+    tokens = await mint(settings, client["client_id"], count)
     gone = frozenset(tokens[: count // REVOKED_OF])
     print(f"{count} tokens were signed, {len(gone)} are being revoked", flush=True)
     await revoke(urlsplit(stack.command_url).port or 0, list(gone), basic)
@@ -140,12 +141,16 @@ async def measure(stack: StackInfo, ceiling_port: int, count: int) -> dict[str, 
     cold = await blast(port, targets["introspect_spread"], connections=CONNECTIONS, seconds=120, most=count)
     rows = {"introspect_cold": _row(cold)}
     print({"target": "introspect_cold", **rows["introspect_cold"]}, flush=True)
-    query = _pid(stack.home)
+    query = query_process(stack)
     fixed = introspection(live[0], basic, is_revoked=False)
     for name, questions in targets.items():
         rows[name] = await _in_turn(port, questions, ceiling_port, fixed, query)
         print({"target": name, **rows[name]}, flush=True)
-    return rows
+    clients = await measure_grpc(stack, spread, gone, tokens[len(gone)], SECONDS)
+    clients |= await measure_sdk(stack.query_url, client, spread, gone)
+    for name, row in clients.items():
+        print({"target": name, **row}, flush=True)
+    return rows | clients
 
 
 async def _in_turn(
@@ -183,14 +188,6 @@ def _row(tally: Tally) -> dict[str, float]:
         "p99_ms": round(tally.quantile_ms(0.99), 2),
         "wrong_answers": tally.wrong,
     }
-
-
-def _pid(home: Path) -> int:
-    state = running_stack(home)
-    assert state is not None
-    pid = state.processes["query"].pid
-    assert pid is not None
-    return pid
 
 
 def main() -> None:

@@ -102,14 +102,17 @@ async def _query(settings: "Settings") -> None:
     from query_api.app import open_query_api
     from runtime.collector import freeze_what_stays
     from runtime.serving.server import Listener, bind, serve_all
+    from runtime.serving.short_way import with_short_way
 
     leaving = asyncio.Event()
     async with open_query_api(settings, leaving) as app:
         freeze_what_stays()
         host, is_shared = settings.bind_host, settings.query_ports == "shared"
-        listeners = [Listener(app=app, socket=bind(host, settings.query_port, is_shared=is_shared))]
+        sockets = [bind(host, settings.query_port, is_shared=is_shared)]
         if settings.query_own_port:
-            listeners.append(Listener(app=app, socket=bind(host, settings.query_own_port)))
+            sockets.append(bind(host, settings.query_own_port))
+        protocol = with_short_way(app)
+        listeners = [Listener(app=app, socket=one, protocol=protocol) for one in sockets]
         await serve_all(listeners, leaving)
 
 

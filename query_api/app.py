@@ -8,7 +8,6 @@ from datetime import timedelta
 
 from fastapi import Request, Response
 from prometheus_client import CollectorRegistry
-from starlette.types import ASGIApp
 
 from query_api.audit_pages import AuditPages
 from query_api.callers import Callers
@@ -65,7 +64,7 @@ class Stores:
 
 
 @contextlib.asynccontextmanager
-async def open_query_api(settings: Settings, leaving: asyncio.Event) -> AsyncIterator[ASGIApp]:
+async def open_query_api(settings: Settings, leaving: asyncio.Event) -> AsyncIterator[HotPath]:
     """The application. It starts before its stores and says by itself when it is ready.
 
     Answers that would never end do so once `leaving` is set.
@@ -164,7 +163,7 @@ def _vitals(health: Health, stores: Stores) -> Vitals:
     return vitals
 
 
-def _app(services: Services, vitals: Vitals) -> ASGIApp:
+def _app(services: Services, vitals: Vitals) -> HotPath:
     app = new_app("Chancery Query API", vitals)
     app.state.services = services
     for noun in (

@@ -11,24 +11,26 @@ from typing import Any
 
 from readmodels.revoked_tokens import TokenIds
 from runtime.access_token import Claims
-from runtime.serving.answers import json_answer
+from runtime.serving.answers import empty_answer, json_answer
 from runtime.serving.ready import ReadyAnswer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedToken:
-    """`kid` is the key that signed it; the answer is the one of RFC 7662 if it lives."""
+    """`kid` is the key that signed it; the answers are those of RFC 7662 and of forward-auth if it lives."""
 
     claims: Claims
     kid: str
     ids: TokenIds
     answer: ReadyAnswer
+    let_in: ReadyAnswer
 
     @classmethod
     def of(cls, claims: Claims, kid: str) -> "CheckedToken":
         ids = ids_of(claims)
         answer = ReadyAnswer.of(json_answer(200, access_members(claims)))
-        return cls(claims=claims, kid=kid, ids=ids, answer=answer)
+        let_in = ReadyAnswer.of(empty_answer(200, identity(claims)))
+        return cls(claims=claims, kid=kid, ids=ids, answer=answer, let_in=let_in)
 
 
 def ids_of(claims: Claims) -> TokenIds:
@@ -69,6 +71,14 @@ class CheckedTokens:
 
 def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
+
+
+def identity(claims: Claims) -> dict[str, str]:
+    """The headers by which a gateway tells a service who asks."""
+    scopes = {"x-auth-scopes": claims.scope}
+    if claims.session_id is None:
+        return {"x-auth-client": claims.client_id, **scopes}
+    return {"x-auth-account": claims.subject, "x-auth-session": claims.session_id, **scopes}
 
 
 def access_members(claims: Claims) -> dict[str, Any]:

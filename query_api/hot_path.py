@@ -10,7 +10,7 @@ line in the log.
 
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 from prometheus_client import Histogram
@@ -20,14 +20,14 @@ from query_api.callers import INTROSPECT_SCOPE, Callers
 from query_api.checked_tokens import CheckedToken
 from query_api.routes import forward_auth, introspection, validation
 from query_api.tokens import TokenChecks
-from runtime.serving.answers import empty_answer, json_answer, rendered_json_answer
+from runtime.serving.answers import json_answer, rendered_json_answer
 from runtime.serving.ready import ReadyAnswer
+from runtime.serving.short_way import Headers
 
-Headers = Iterable[tuple[bytes, bytes]]
+_Way = Callable[[Headers, bytes], ReadyAnswer | None]
 _FORM = re.compile(rb"token=([A-Za-z0-9._-]{1,8192})(?:&token_type_hint=(?:access|refresh)_token)?")
 _BEARER = re.compile(rb"(?i:bearer) ([A-Za-z0-9._-]{1,8192})")
 _INACTIVE = ReadyAnswer.of(json_answer(200, {"active": False}))
-_INACTIVE_BYTES: bytes = _INACTIVE.body["body"]
 
 
 class _Batch(msgspec.Struct, forbid_unknown_fields=True):
@@ -38,63 +38,68 @@ _decode_batch = msgspec.json.Decoder(_Batch).decode
 
 
 class HotPath:
-    """ASGI application in front of another."""
+    """Answers before the application: as the server's short way, and as ASGI in front for what came in pieces."""
+
+    asked = frozenset(
+        {
+            (b"GET", forward_auth.PATH.encode()),
+            (b"POST", introspection.PATH.encode()),
+            (b"POST", validation.PATH.encode()),
+        }
+    )
 
     def __init__(self, app: ASGIApp, callers: Callers, tokens: TokenChecks, seconds: Histogram) -> None:
         self._app = app
         self._callers = callers
         self._tokens = tokens
-        self._introspected = seconds.labels("POST", introspection.PATH, "200")
-        self._validated = seconds.labels("POST", validation.PATH, "200")
-        self._let_in = seconds.labels("GET", forward_auth.PATH, "200")
+        ways = (
+            ("GET", forward_auth.PATH, self._forward),
+            ("POST", introspection.PATH, self._introspect),
+            ("POST", validation.PATH, self._validate),
+        )
+        self._ways: Mapping[bytes, tuple[_Way, Histogram]] = {
+            path.encode(): (way, seconds.labels(method, path, "200")) for method, path, way in ways
+        }
+
+    def answer(self, target: bytes, headers: Headers, body: bytes) -> ReadyAnswer | None:
+        began = time.perf_counter()
+        way, measured = self._ways[target]
+        answer = way(headers, body)
+        if answer is not None:
+            measured.observe(time.perf_counter() - began)
+        return answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            path, method, began = scope["path"], scope["method"], time.perf_counter()
-            answer = None
-            if path == forward_auth.PATH and method == "GET":
-                answer, measured = self._forward(scope["headers"]), self._let_in
-            elif path == introspection.PATH and method == "POST" and self._may_ask(scope["headers"]):
-                pending, body = await _arrived(receive)
-                answer, measured = self._introspect(body), self._introspected
-                receive = receive if answer is not None else _replayed(pending, receive)
-            elif path == validation.PATH and method == "POST" and self._may_validate(scope["headers"]):
-                pending, body = await _arrived(receive)
-                answer, measured = self._validate(body), self._validated
-                receive = receive if answer is not None else _replayed(pending, receive)
+        if scope["type"] == "http" and (scope["method"].encode(), scope["raw_path"]) in self.asked:
+            pending, body = await _arrived(receive)
+            answer = None if body is None else self.answer(scope["raw_path"], scope["headers"], body)
             if answer is not None:
                 await answer.send(send)
-                measured.observe(time.perf_counter() - began)
                 return
+            receive = _replayed(pending, receive)
         await self._app(scope, receive, send)
 
-    def _may_ask(self, headers: Headers) -> bool:
+    def _introspect(self, headers: Headers, body: bytes) -> ReadyAnswer | None:
         authorization = _only(headers, b"application/x-www-form-urlencoded")
         client = None if authorization is None else self._callers.known_client(authorization)
-        return client is not None and INTROSPECT_SCOPE in client.scopes
-
-    def _may_validate(self, headers: Headers) -> bool:
-        checked = self._bearer(_only(headers, b"application/json"))
-        return checked is not None and self._callers.may_introspect(checked.claims)
-
-    def _introspect(self, body: bytes | None) -> ReadyAnswer | None:
-        match = None if body is None else _FORM.fullmatch(body)
+        if client is None or INTROSPECT_SCOPE not in client.scopes:
+            return None
+        match = _FORM.fullmatch(body)
         found = "unsure" if match is None else self._tokens.look(match[1].decode())
         if isinstance(found, CheckedToken):
             return found.answer
         return _INACTIVE if found == "inactive" else None
 
-    def _forward(self, headers: Headers) -> ReadyAnswer | None:
+    def _forward(self, headers: Headers, _: bytes) -> ReadyAnswer | None:
         checked = self._bearer(_authorization(headers))
-        return (
-            None
-            if checked is None
-            else ReadyAnswer.of(empty_answer(200, forward_auth.identity(checked.claims)))
-        )
+        return None if checked is None else checked.let_in
 
-    def _validate(self, body: bytes | None) -> ReadyAnswer | None:
+    def _validate(self, headers: Headers, body: bytes) -> ReadyAnswer | None:
         """None for what is not plain enough to have only one reading."""
-        if body is None or b"\\" in body or body.count(b'"tokens"') != 1:
+        checked = self._bearer(_only(headers, b"application/json"))
+        if checked is None or not self._callers.may_introspect(checked.claims):
+            return None
+        if b"\\" in body or body.count(b'"tokens"') != 1:
             return None
         try:
             tokens: Sequence[str] = _decode_batch(body).tokens
@@ -106,9 +111,9 @@ class HotPath:
         for token in tokens:
             found = self._tokens.look(token)
             if isinstance(found, CheckedToken):
-                results.append(found.answer.body["body"])
+                results.append(found.answer.body)
             elif found == "inactive":
-                results.append(_INACTIVE_BYTES)
+                results.append(_INACTIVE.body)
             else:
                 return None
         content = b'{"results":[' + b",".join(results) + b"]}"

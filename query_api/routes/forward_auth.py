@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from fastapi import APIRouter, Request, Response
 
 from query_api.callers import BEARER_CHALLENGE
+from query_api.checked_tokens import identity
 from query_api.services import UseServices
 from query_api.tokens import CannotKnowError, TokenChecks
-from runtime.access_token import Claims
 from runtime.serving.answers import HttpAnswer, empty_answer, problem
 from runtime.serving.oauth import bearer_token
 
@@ -45,10 +45,3 @@ async def decide(tokens: TokenChecks, authorization: Sequence[str]) -> HttpAnswe
     if claims is None:
         return problem(401, "invalid-token", "The access token is not valid.", headers=BEARER_CHALLENGE)
     return empty_answer(200, identity(claims))
-
-
-def identity(claims: Claims) -> dict[str, str]:
-    scopes = {"x-auth-scopes": claims.scope}
-    if claims.session_id is None:
-        return {"x-auth-client": claims.client_id, **scopes}
-    return {"x-auth-account": claims.subject, "x-auth-session": claims.session_id, **scopes}

@@ -29,7 +29,7 @@ class _Nowhere(list[tuple[bytes, bytes]]):
         """Forget it."""
 
 
-_NO_TRAILERS = _Nowhere()
+NO_TRAILERS = _Nowhere()
 
 
 class BoundedRequest(HttpToolsProtocol):
@@ -43,7 +43,9 @@ class BoundedRequest(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
-        self._begin()
+        self._is_arriving = False
+        self._head_bytes = 0
+        self._wait_for_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
@@ -52,45 +54,58 @@ class BoundedRequest(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         self._head_bytes += len(data)
         super().data_received(data)
-        if self._is_head and self._head_bytes > MAX_HEAD_BYTES:
+        if self.is_head and self._head_bytes > MAX_HEAD_BYTES:
             self.transport.write(_TOO_LARGE)
             self._give_up()
+        elif self._timer is None and self._is_arriving:
+            self._start_timer()
         elif self._timer is None and self._is_idle():
-            self._begin()
+            self._wait_for_head()
 
     def on_message_begin(self) -> None:
         """A further request on the same connection has a head of its own."""
         super().on_message_begin()
+        self._is_arriving = self.is_head = True
         if self._timer is None:
-            self._begin()
+            self._head_bytes = 0
 
     def on_headers_complete(self) -> None:
         """What comes after the body by the names of headers (RFC 9112 section 7.1.2) is none, and is not kept."""
-        self._is_head = False
+        self.is_head = False
         super().on_headers_complete()
-        self.headers = _NO_TRAILERS
+        self.headers = NO_TRAILERS
 
     def on_message_complete(self) -> None:
-        self._stop_timer()
+        self.has_arrived()
         super().on_message_complete()
+
+    def has_arrived(self) -> None:
+        """The request is complete."""
+        self._is_arriving = False
+        self._stop_timer()
 
     def _is_idle(self) -> bool:
         """Whether what came belongs to no request: uvicorn has stopped its own timer of idle connections by then."""
-        return self.cycle is not None and self.cycle.response_complete and not self.transport.is_closing()
+        is_answered = self.cycle is None or self.cycle.response_complete
+        return self.timeout_keep_alive_task is None and is_answered and not self.transport.is_closing()
 
-    def _begin(self) -> None:
-        self._is_head = True
+    def _wait_for_head(self) -> None:
+        self.is_head = True
         self._head_bytes = 0
+        self._start_timer()
+
+    def _start_timer(self) -> None:
+        """Not for a request that comes whole in one read."""
         self._timer: asyncio.TimerHandle | None = self.loop.call_later(self.head_seconds, self._head_is_due)
 
     def _head_is_due(self) -> None:
-        if self._is_head:
+        if self.is_head:
             self._give_up()
         else:
             self._timer = self.loop.call_later(self.body_seconds, self._give_up)
 
     def _give_up(self) -> None:
-        self._is_head = False
+        self.is_head = False
         self._stop_timer()
         self.transport.close()
 
@@ -107,6 +122,7 @@ class Listener:
     app: ASGIApp
     socket: socket.socket
     tls: Tls | None = None
+    protocol: type[BoundedRequest] = BoundedRequest
 
     @property
     def port(self) -> int:
@@ -170,7 +186,7 @@ class _Server(uvicorn.Server):
 def _config(listener: Listener) -> uvicorn.Config:
     config = uvicorn.Config(
         listener.app,
-        http=BoundedRequest,
+        http=listener.protocol,
         lifespan="off",
         log_config=None,
         access_log=False,
