@@ -57,6 +57,7 @@ from eventstore.postgres_key_index import PostgresKeyIndex
 from eventstore.postgres_write_model import PostgresSnapshots, create_write_model
 from eventstore.provision import Topics, verify_topics
 from eventstore.writer import Limits, Stores, Writer
+from runtime.circuit import Circuit, show_circuits
 from runtime.clock import Clock
 from runtime.health import Health
 from runtime.kafka_admin import open_admin
@@ -86,6 +87,8 @@ class Opened:
     writer: Writer
     keyring: Keyring
     clock: Clock
+    circuit: Circuit
+    """Before PostgreSQL."""
 
 
 @contextlib.asynccontextmanager
@@ -112,7 +115,7 @@ async def open_writer(settings: Settings, *, deadline_seconds: float) -> AsyncIt
         stack.push_async_callback(writer.close)
         for work in (_keep_saved(writer, keyring, postgres), clock.run(postgres)):
             stack.push_async_callback(_stop, asyncio.create_task(work))
-        yield Opened(writer=writer, keyring=keyring, clock=clock)
+        yield Opened(writer=writer, keyring=keyring, clock=clock, circuit=postgres.circuit)
 
 
 @contextlib.asynccontextmanager
@@ -144,6 +147,7 @@ async def open_command_api(settings: Settings) -> AsyncIterator[Sequence[Listene
         ):
             stack.push_async_callback(_stop, asyncio.create_task(work))
         vitals = Vitals(failing=health.failing, registry=CollectorRegistry())
+        show_circuits(vitals.registry, postgres=opened.circuit, **fellows.circuits)
         limits = await stack.enter_async_context(_open_rate_limits(settings, vitals.registry))
         services = _services(settings, opened, passwords, errands, fellows.forwarding, limits)
         app = _app(services, vitals, settings.command_deadline_seconds)

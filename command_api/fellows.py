@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from socket import socket
 
@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 from command_api.forwarding import Alone, Forwarding, PeerChannel
 from command_api.replicas import Replica, Replicas
 from events.streams import new_id
+from runtime.circuit import Circuit
 from runtime.keys import derive_keys
 from runtime.logs import get_logger
 from runtime.redis import Valkey
@@ -47,6 +48,8 @@ class Fellows:
         self._inside = inside
         self._partitions = partitions
         self._beating: asyncio.Task[None] | None = None
+        self.circuits: Mapping[str, Circuit] = {}
+        """Before the stores that are asked for one's fellows."""
 
     def own_partitions(self) -> Sequence[int]:
         return range(self._partitions) if self._replicas is None else self._replicas.own_partitions()
@@ -87,6 +90,7 @@ async def open_fellows(settings: Settings) -> AsyncIterator[Fellows]:
         replicas = Replicas(own, valkey, partitions=settings.partitions)
         forwarding = Forwarding(replicas, PeerChannel(sender), partitions=settings.partitions)
         fellows = Fellows(forwarding, replicas, inside, partitions=settings.partitions)
+        fellows.circuits = {"valkey": valkey.circuit}
         stack.push_async_callback(fellows.leave)
         yield fellows
 

@@ -14,6 +14,7 @@ from projectors.tables import Tables
 from projectors.turns import Sharing
 from projectors.valkey_v1 import ValkeyV1
 from projectors.versions import VersionWatch
+from runtime.circuit import show_circuits
 from runtime.health import Health
 from runtime.postgres import Postgres
 from runtime.redis import Valkey
@@ -38,6 +39,7 @@ async def run(settings: Settings, health: Health, registry: CollectorRegistry, r
         opened.push_async_callback(postgres.close)
         valkey = Valkey.open(settings.redis_url.get_secret_value(), timeout_seconds=VALKEY_SECONDS)
         opened.push_async_callback(valkey.close)
+        show_circuits(registry, postgres=postgres.circuit, valkey=valkey.circuit)
         tables = Tables(postgres, (), metrics)
         revocations = ValkeyV1(valkey, metrics, partitions=settings.partitions)
         runners = (

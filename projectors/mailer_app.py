@@ -13,6 +13,7 @@ from projectors.mailer import Mailer
 from projectors.metrics import Metrics
 from projectors.system_commands import CommandApi
 from projectors.turns import Sharing
+from runtime.circuit import show_circuits
 from runtime.clock import Clock
 from runtime.codes import MailedCodes
 from runtime.health import Health
@@ -35,6 +36,7 @@ async def run(settings: Settings, health: Health, registry: CollectorRegistry, r
         log = await opened.enter_async_context(open_log(settings, health))
         postgres = await Postgres.open(settings.postgres_dsn.get_secret_value(), max_connections=3)
         opened.push_async_callback(postgres.close)
+        show_circuits(registry, postgres=postgres.circuit)
         commands = CommandApi.of(settings, "mailer", patience_seconds=PATIENCE_SECONDS)
         opened.push_async_callback(commands.close)
         metrics, sharing = Metrics(registry), Sharing(postgres=postgres, rest=rest)

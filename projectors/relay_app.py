@@ -9,6 +9,7 @@ from projectors.connect import STARTING, open_log, open_public_topic, wait_for_t
 from projectors.metrics import Metrics
 from projectors.relay import Relay
 from projectors.turns import Sharing
+from runtime.circuit import show_circuits
 from runtime.health import Health
 from runtime.postgres import Postgres
 from runtime.serving.worker import Rest
@@ -24,6 +25,7 @@ async def run(settings: Settings, health: Health, registry: CollectorRegistry, r
         public = await opened.enter_async_context(open_public_topic(settings, health))
         postgres = await Postgres.open(settings.postgres_dsn.get_secret_value(), max_connections=1)
         opened.push_async_callback(postgres.close)
+        show_circuits(registry, postgres=postgres.circuit)
         relay = Relay(log, public, Sharing(postgres=postgres, rest=rest), health, Metrics(registry))
         health.set(STARTING, None)
         await relay.run()

@@ -32,6 +32,7 @@ from readmodels.live_sessions import LiveSessions
 from readmodels.positions import PositionWatch
 from readmodels.revocation_feed import RevocationFeed
 from readmodels.revocations import Revocations, RevocationView
+from runtime.circuit import show_circuits
 from runtime.clock import Clock
 from runtime.health import Health
 from runtime.keys import derive_keys
@@ -39,6 +40,7 @@ from runtime.postgres import Postgres, PostgresRejectedError, PostgresUnavailabl
 from runtime.redis import Valkey
 from runtime.serving.answers import failure
 from runtime.serving.app import Vitals, new_app
+from runtime.serving.shedding import WorkBound
 from runtime.settings import Settings, secret_bytes
 from runtime.store_clock import StoreClock
 
@@ -48,6 +50,8 @@ VALKEY_SECONDS = 0.15
 PUSH_SECONDS = 1.0
 """Of an answer that may wait for news."""
 POSTGRES_SECONDS = 2.0
+MOST_IN_WORK = 256
+"""Requests that stores are asked for: many times what the pools serve at once, and done within their deadline."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,8 +74,13 @@ async def open_query_api(settings: Settings, leaving: asyncio.Event) -> AsyncIte
         postgres, partitions = stores.postgres, settings.partitions
         stale = timedelta(seconds=settings.revocation_stale_seconds)
         watch, clock, health = PositionWatch(postgres), StoreClock(), Health()
-        lead = timedelta(seconds=settings.signing_key_lead_seconds)
-        key_set = KeySet(postgres, clock, partitions=partitions, lead=lead)
+        key_set = KeySet(
+            postgres,
+            clock,
+            partitions=partitions,
+            lead=timedelta(seconds=settings.signing_key_lead_seconds),
+            commit=timedelta(seconds=settings.command_deadline_seconds),
+        )
         feed = RevocationFeed(stores.pushing, partitions=partitions, stale=stale)
         tokens = _token_checks(settings, stores, feed, key_set, clock)
         health.set("keys", "the signing keys were not read yet")
@@ -93,11 +102,7 @@ async def open_query_api(settings: Settings, leaving: asyncio.Event) -> AsyncIte
             revocations=feed,
             leaving=leaving,
         )
-        vitals = Vitals(
-            failing=health.failing,
-            registry=CollectorRegistry(),
-            body_limits={validation.PATH: validation.MOST_BYTES},
-        )
+        vitals = _vitals(health, stores)
         app = _app(services, vitals)
         await stack.enter_async_context(
             serving_rpc(
@@ -140,6 +145,22 @@ def _token_checks(
     )
     refresh_key = derive_keys(secret_bytes(settings.secret_key)).refresh_key
     return TokenChecks(key_set, verdicts, sessions, clock, rules, refresh_key)
+
+
+def _vitals(health: Health, stores: Stores) -> Vitals:
+    vitals = Vitals(
+        failing=health.failing,
+        registry=CollectorRegistry(),
+        body_limits={validation.PATH: validation.MOST_BYTES},
+        work=WorkBound(most=MOST_IN_WORK, spared=metadata.PATHS),
+    )
+    show_circuits(
+        vitals.registry,
+        postgres=stores.postgres.circuit,
+        valkey=stores.valkey.circuit,
+        valkey_push=stores.pushing.circuit,
+    )
+    return vitals
 
 
 def _app(services: Services, vitals: Vitals) -> HotPath:

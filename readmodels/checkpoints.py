@@ -105,6 +105,14 @@ async def is_fresh(
     return row is not None and row["fresh"] >= partitions * len(read_models)
 
 
+async def completeness(postgres: Postgres, read_model: str, *, partitions: int) -> timedelta | None:
+    """How long ago all of this read model was complete at least; None if that cannot be told."""
+    row = await postgres.fetch_one(SQL["complete"], read_model)
+    if row is None or row["marked"] < partitions:
+        return None
+    return timedelta(seconds=row["age_seconds"])
+
+
 def _by_projector(rows: Iterable[Row]) -> dict[str, Checkpoint]:
     return {
         row["projector"]: Checkpoint(

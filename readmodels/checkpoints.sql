@@ -73,6 +73,14 @@ select read_model, partition, seq
 from chancery.checkpoints join chancery.read_models using (projector)
 where role = 'serving';
 
+-- name: complete
+-- A mark from the future is none: another server made it.
+select
+    count(*) filter (where fresh_at <= clock_timestamp()) as marked,
+    extract(epoch from max(clock_timestamp() - fresh_at))::float8 as age_seconds
+from chancery.checkpoints join chancery.read_models using (projector)
+where role = 'serving' and read_model = $1;
+
 -- name: fresh
 select count(*) as fresh
 from chancery.checkpoints join chancery.read_models using (projector)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, Self
 
 from readmodels import valkey_keys as keys
-from readmodels.revocations import DEADLINE_SECONDS, VALKEY_SECONDS, Revocations
+from readmodels.revocations import DEADLINE_SECONDS, Revocations
 from readmodels.revoked_tokens import TokenIds
 from readmodels.sessions import Session, session_by_id
 from runtime.postgres import Postgres, PostgresRejectedError, PostgresUnavailableError
@@ -95,7 +95,7 @@ class LiveSessions:
 
     async def _from_valkey(self, session_id: str) -> LiveSession | Missing:
         try:
-            async with asyncio.timeout(VALKEY_SECONDS):
+            async with asyncio.timeout(DEADLINE_SECONDS):
                 answer: Any = await self._find(
                     [keys.FRESH, keys.LOG], [self._partitions, session_id, keys.SESSIONS]
                 )

@@ -2,14 +2,18 @@
 
 Errors come in two families: `PostgresUnavailableError`, after which the same call may succeed, and
 `PostgresRejectedError`, after which it never will. Neither repeats what a statement carried.
+A pool that has no answer several times in a row says so at once for a moment (`runtime/circuit.py`).
 """
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import asyncpg
+
+from runtime.circuit import Circuit
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -22,6 +26,8 @@ Heard = Callable[[str], None]
 
 _CONNECT_SECONDS = 2.0
 _CLOSE_SECONDS = 2.0
+_MARGIN_SECONDS = 0.1
+"""Who waits for a connection outlasts the making of one, so that it is known why there is none."""
 _IDLE_IN_TRANSACTION_MILLISECONDS = 10_000
 """A process that was stopped inside a transaction gives up its locks, so that another can go on."""
 _IDLE_DEDICATED_SECONDS = 15.0
@@ -35,6 +41,9 @@ _STREAM_SECONDS = 600.0
 _PASSING_CLASSES = {"08", "25", "40", "53", "55", "57", "58", "XX"}
 """SQLSTATE classes that tell of the server or of others, not of the statement."""
 
+_UNHEARD_STATES = ("08", "57P")
+"""How those begin that tell of a connection or of a whole server: it is going, gone, or not there yet."""
+
 _PASSING_STATES = {"0A000", "3F000", "42P01"}
 """A table is gone, or is a new one under the old name; whoever owns it makes it again and goes on."""
 
@@ -43,32 +52,40 @@ class PostgresUnavailableError(Exception):
     """PostgreSQL did not answer in time, went away, or asked to try again."""
 
 
+class _UnheardError(PostgresUnavailableError):
+    """No answer: the server, or the way to it, is slow, gone or not there yet."""
+
+
 class PostgresRejectedError(Exception):
     """PostgreSQL refused the statement or its data, and would again."""
 
 
 class Connection:
-    """One connection. Calls wait for one another, so tasks may share it outside transactions."""
+    """One connection. Calls wait for one another, so tasks may share it outside transactions.
 
-    def __init__(self, raw: "Raw") -> None:
+    One that left a call without an answer is thrown away, so that nobody waits for it twice.
+    """
+
+    def __init__(self, raw: "Raw", circuit: Circuit | None = None) -> None:
         self._raw = raw
+        self._circuit = circuit
         self._turn = asyncio.Lock()
 
     async def fetch(self, sql: str, *values: Any) -> Sequence[Row]:
         async with self._turn:
-            with _translated():
+            with self._watched():
                 rows: Sequence[Any] = await self._raw.fetch(sql, *values)
                 return [dict(row) for row in rows]
 
     async def fetch_one(self, sql: str, *values: Any) -> Row | None:
         async with self._turn:
-            with _translated():
+            with self._watched():
                 row: Any = await self._raw.fetchrow(sql, *values)
                 return None if row is None else dict(row)
 
     async def execute(self, sql: str, *values: Any) -> None:
         async with self._turn:
-            with _translated():
+            with self._watched():
                 await self._raw.execute(sql, *values)
 
     async def copy(
@@ -76,7 +93,7 @@ class Connection:
     ) -> None:
         """Append many rows at once."""
         async with self._turn:
-            with _translated():
+            with self._watched():
                 await self._raw.copy_records_to_table(
                     table, schema_name=schema, columns=columns, records=records
                 )
@@ -84,7 +101,7 @@ class Connection:
     async def stream(self, sql: str, *values: Any) -> AsyncIterator[Row]:
         """Rows one after the other, however many, a bounded number of them in memory. In a transaction only."""
         async with self._turn:
-            with _translated():
+            with self._watched():
                 async for row in self._raw.cursor(
                     sql, *values, prefetch=_PREFETCHED_ROWS, timeout=_STREAM_SECONDS
                 ):
@@ -94,11 +111,11 @@ class Connection:
     async def transaction(self) -> AsyncIterator["Connection"]:
         """All or nothing. A PostgresUnavailableError from here may also mean that it was committed."""
         async with self._turn:
-            with _translated():
+            with self._watched():
                 transaction = self._raw.transaction()
                 await transaction.start()
             try:
-                yield Connection(self._raw)
+                yield Connection(self._raw, self._circuit)
             except asyncio.CancelledError:
                 _drop(self._raw)
                 raise
@@ -106,28 +123,47 @@ class Connection:
                 with contextlib.suppress(PostgresUnavailableError, PostgresRejectedError), _translated():
                     await transaction.rollback()
                 raise
-            with _translated():
+            with self._watched():
                 await transaction.commit()
 
     async def listen(self, channel: str, heard: Heard) -> None:
         """Call `heard` with the payload of every notification from now on."""
         async with self._turn:
-            with _translated():
+            with self._watched():
                 await self._raw.add_listener(channel, lambda *heard_of: heard(str(heard_of[3])))
+
+    @contextlib.contextmanager
+    def _watched(self) -> Iterator[None]:
+        try:
+            with _told(self._circuit):
+                yield
+        except _UnheardError:
+            _drop(self._raw)
+            raise
 
 
 class Postgres:
     """A bounded pool. It connects when it is first asked, so a process may start before its database."""
 
-    def __init__(self, dsn: str, pool: "Pool", *, timeout_seconds: float) -> None:
+    def __init__(self, dsn: str, pool: "Pool", circuit: Circuit, *, timeout_seconds: float) -> None:
         self._dsn = dsn
         self._pool = pool
         self._timeout_seconds = timeout_seconds
+        self._patience_seconds = max(timeout_seconds, _CONNECT_SECONDS + _MARGIN_SECONDS)
+        self.circuit = circuit
 
     @classmethod
     async def open(cls, dsn: str, *, max_connections: int = 10, timeout_seconds: float = 5.0) -> Self:
+        circuit = Circuit("PostgreSQL", PostgresUnavailableError)
+
+        async def connect(*values: Any, **options: Any) -> "asyncpg.Connection[asyncpg.Record]":
+            circuit.require_not_open()  # who waited for a place may have come before it opened
+            with _told(circuit):
+                return await asyncpg.connect(*values, **options)
+
         pool = asyncpg.create_pool(
             dsn,
+            connect=connect,
             min_size=0,
             max_size=max_connections,
             timeout=_CONNECT_SECONDS,
@@ -136,7 +172,7 @@ class Postgres:
         )
         with _translated():
             await pool
-        return cls(dsn, pool, timeout_seconds=timeout_seconds)
+        return cls(dsn, pool, circuit, timeout_seconds=timeout_seconds)
 
     async def close(self) -> None:
         """Return once every connection is closed, whatever state it is in."""
@@ -160,11 +196,15 @@ class Postgres:
 
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
-        """A connection of the pool, for as long as the block lasts. One that was cancelled is thrown away at once."""
+        """A connection of the pool, for as long as the block lasts. One that was cancelled is thrown away at once.
+
+        While the pool has no answers it fails at once.
+        """
+        self.circuit.admit()
         with _translated():
-            raw = await self._pool.acquire(timeout=self._timeout_seconds)
+            raw = await self._pool.acquire(timeout=self._patience_seconds)
         try:
-            yield Connection(raw)
+            yield Connection(raw, self.circuit)
         except asyncio.CancelledError:
             _drop(raw)
             raise
@@ -179,7 +219,7 @@ class Postgres:
 
     @contextlib.asynccontextmanager
     async def dedicated(self, *, idle_seconds: float = _IDLE_DEDICATED_SECONDS) -> AsyncIterator[Connection]:
-        """A connection outside the pool, for what belongs to a connection: locks and notifications.
+        """A connection outside the pool and its circuit, for what belongs to a connection: locks and notifications.
 
         The server ends it once it was idle for so long.
         """
@@ -220,14 +260,37 @@ def _server_settings() -> dict[str, str]:
 
 
 @contextlib.contextmanager
+def _told(circuit: Circuit | None) -> Iterator[None]:
+    """The circuit is told how this call ended. What neither the server nor silence ended proves nothing."""
+    began = time.monotonic()
+    try:
+        with _translated():
+            yield
+    except PostgresRejectedError:
+        if circuit is not None:
+            circuit.heard()
+        raise
+    except _UnheardError:
+        if circuit is not None:
+            circuit.unheard(began)
+        raise
+    if circuit is not None:
+        circuit.heard()
+
+
+@contextlib.contextmanager
 def _translated() -> Iterator[None]:
     """Drivers' errors become ours. Their texts quote rows, and rows hold personal data: they stay here."""
     try:
         yield
     except asyncpg.PostgresError as error:
         state = error.sqlstate or ""
+        if state.startswith(_UNHEARD_STATES):
+            raise _UnheardError(f"PostgreSQL: {type(error).__name__}") from None
         if state[:2] in _PASSING_CLASSES or state in _PASSING_STATES:
             raise PostgresUnavailableError(f"PostgreSQL: {type(error).__name__}") from None
         raise PostgresRejectedError(f"PostgreSQL: {type(error).__name__} ({state})") from None
-    except (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError) as error:
+    except (asyncpg.InternalClientError, OSError, TimeoutError) as error:
+        raise _UnheardError(f"PostgreSQL: {type(error).__name__}") from None
+    except asyncpg.InterfaceError as error:
         raise PostgresUnavailableError(f"PostgreSQL: {type(error).__name__}") from None

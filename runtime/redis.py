@@ -1,18 +1,21 @@
 """Redis or Valkey with bounds on every wait. Nobody else imports redis.
 
 Only scripts are offered, and waiting for a stream: what belongs together is one script, and one script is one round
-trip.
+trip. A pool that has no answer several times in a row says so at once for a moment (`runtime/circuit.py`).
 """
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any, Self
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
+
+from runtime.circuit import Circuit
 
 MOST_CONNECTIONS = 32
 
@@ -21,11 +24,18 @@ class ValkeyUnavailableError(Exception):
     """The store did not answer in time, went away, or could not do it now."""
 
 
+class _RefusedError(ValkeyUnavailableError):
+    """The store answered, and could not do it now."""
+
+
 class Valkey:
     """A bounded pool. It connects when it is first asked, so a process may start before its store."""
 
-    def __init__(self, client: "Redis") -> None:
+    def __init__(self, client: "Redis", *, timeout_seconds: float) -> None:
         self._client = client
+        self._timeout_seconds = timeout_seconds
+        self._places = asyncio.Semaphore(MOST_CONNECTIONS)
+        self.circuit = Circuit("Valkey", ValkeyUnavailableError)
 
     @classmethod
     def open(cls, url: str, *, timeout_seconds: float) -> Self:
@@ -39,7 +49,7 @@ class Valkey:
             retry=Retry(NoBackoff(), 1),
             decode_responses=True,
         )
-        return cls(Redis.from_pool(pool))
+        return cls(Redis.from_pool(pool), timeout_seconds=timeout_seconds)
 
     async def close(self) -> None:
         with contextlib.suppress(RedisError, OSError, TimeoutError):
@@ -53,39 +63,71 @@ class Valkey:
         return pool
 
     def script(self, lua: str) -> "Script":
-        return Script(self._client, lua)
+        return Script(self, self._client, lua)
 
     def bell(self, stream: str) -> "Bell":
-        return Bell(self._client, stream)
+        return Bell(self, self._client, stream)
 
     async def memory_policy(self) -> str:
         """What the store does when its memory is full; `noeviction` loses nothing."""
-        with translated():
+        async with self.asking():
             memory: dict[str, Any] = await self._client.info("memory")
         return str(memory.get("maxmemory_policy", "unknown"))
+
+    @contextlib.asynccontextmanager
+    async def asking(self, *, more_seconds: float = 0.0) -> AsyncIterator[None]:
+        """For one call, which may take `more_seconds` than others. Who waits for a place has not asked yet."""
+        is_probe = self.circuit.admit()
+        with translated():
+            async with asyncio.timeout(self._timeout_seconds):
+                await self._places.acquire()
+        try:
+            if not is_probe:
+                self.circuit.admit()  # it may have opened meanwhile
+            with self._told(), translated():
+                async with asyncio.timeout(self._timeout_seconds + more_seconds):
+                    yield
+        finally:
+            self._places.release()
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """The circuit is told how this call ended."""
+        began = time.monotonic()
+        try:
+            yield
+        except _RefusedError:
+            self.circuit.heard()
+            raise
+        except ValkeyUnavailableError:
+            self.circuit.unheard(began)
+            raise
+        self.circuit.heard()
 
 
 class Script:
     """A Lua script, sent by its digest and in full only to a store that does not have it."""
 
-    def __init__(self, client: "Redis", lua: str) -> None:
+    def __init__(self, valkey: Valkey, client: "Redis", lua: str) -> None:
+        self._valkey = valkey
         self._run = client.register_script(lua)
 
     async def __call__(self, keys: Sequence[str], values: Sequence[str | int]) -> Any:
-        with translated():
+        async with self._valkey.asking():
             return await self._run(keys=list(keys), args=list(values))
 
 
 class Bell:
     """Rings when a stream grows. What was added is asked for by a script, together with what belongs to it."""
 
-    def __init__(self, client: "Redis", stream: str) -> None:
+    def __init__(self, valkey: Valkey, client: "Redis", stream: str) -> None:
+        self._valkey = valkey
         self._client = client
         self._stream = stream
 
     async def wait(self, after: str, *, seconds: float) -> None:
         """Return once there is an entry after this one, or the time is over."""
-        with translated():
+        async with self._valkey.asking(more_seconds=seconds):
             await self._client.xread({self._stream: after}, count=1, block=int(seconds * 1000))
 
 
@@ -103,6 +145,7 @@ def translated() -> Iterator[None]:
         yield
     except (RedisError, OSError, TimeoutError) as error:
         if task.cancelling() == cancelled_before:
-            raise ValkeyUnavailableError(f"Valkey: {type(error).__name__}") from None
+            ours = _RefusedError if isinstance(error, ResponseError) else ValkeyUnavailableError
+            raise ours(f"Valkey: {type(error).__name__}") from None
     if task.cancelling() > cancelled_before:
         raise asyncio.CancelledError

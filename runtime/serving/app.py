@@ -1,5 +1,6 @@
 """A FastAPI application with Chancery's manners: strict JSON, problem documents, health, metrics."""
 
+import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,13 +8,14 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 from starlette.exceptions import HTTPException
 
 from runtime.logs import get_logger
 from runtime.serving.answers import AnswerError, failure, json_answer, problem
 from runtime.serving.body import BoundedBody
 from runtime.serving.observe import Observe, request_seconds
+from runtime.serving.shedding import Shedding, WorkBound, WorkMetrics
 from runtime.strict_json import StrictJsonError, parse_strict
 
 _log = get_logger("http")
@@ -23,12 +25,13 @@ _log = get_logger("http")
 class Vitals:
     """What a process says of itself: `failing` names the parts that do not work and why.
 
-    `body_limits`: paths whose bodies may be larger than others', in bytes.
+    `body_limits`: paths whose bodies may be larger than others', in bytes. `work`: how much is taken on at once.
     """
 
     failing: Callable[[], Mapping[str, str]]
     registry: CollectorRegistry
     body_limits: Mapping[str, int] = field(default_factory=dict)
+    work: WorkBound | None = None
 
 
 class StrictRoute(APIRoute):
@@ -76,12 +79,16 @@ def new_app(title: str, vitals: Vitals) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(Exception, _on_bug)
+    if vitals.work is not None:
+        app.add_middleware(Shedding, bound=vitals.work, metrics=WorkMetrics(vitals.registry))
     app.add_middleware(BoundedBody, limits=vitals.body_limits)
     app.add_middleware(Observe, seconds=app.state.request_seconds)
     return app
 
 
 def _add_vitals(app: FastAPI, vitals: Vitals) -> None:
+    tasks = Gauge("chancery_tasks", "Tasks that have not ended", registry=vitals.registry)
+
     @app.get("/health/live", tags=["health"])
     async def live() -> dict[str, str]:
         return {"status": "live"}
@@ -95,6 +102,7 @@ def _add_vitals(app: FastAPI, vitals: Vitals) -> None:
 
     @app.get("/metrics", tags=["health"])
     async def metrics() -> Response:
+        tasks.set(len(asyncio.all_tasks()))
         return Response(generate_latest(vitals.registry), media_type=CONTENT_TYPE_LATEST)
 
 

@@ -2,27 +2,36 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import grpc
 import grpc.aio
 import httpx
 import pytest
 
+from bench.load import http_request, read_answer
 from localstack.ports import LOOPBACK, free_port_variables
 from localstack.stack import running_stack
+from query_api.app import MOST_IN_WORK, POSTGRES_SECONDS
 from tests.support.admins import token_of
 from tests.support.broker import Broker
 from tests.support.chancery import PASSWORD, Chancery, Person, bearer, new_email, problem_code, until_ready
 from tests.support.command_line import ended, start
 from tests.support.gate import Gate, gate_before
 from tests.support.rpc import asking
-from tests.support.tasks import eventually
+from tests.support.tasks import eventually, running
 
+FLOOD = 1000
+CALLERS = 62
+AT_ONCE_SECONDS = POSTGRES_SECONDS / 4
+MOST_TASKS = 3 * MOST_IN_WORK
+MOST_GROWTH_KB = 64 * 1024
 INTROSPECT = ("POST", "/oauth/introspect")
 
 
@@ -33,6 +42,11 @@ class Gated:
     chancery: Chancery
     postgres: Gate
     valkey: Gate
+    pid: int
+
+    async def metric(self, name: str) -> float:
+        text = (await self.chancery.query("GET", "/metrics")).text
+        return float(next(line for line in text.splitlines() if line.startswith(f"{name} ")).split()[1])
 
     async def is_unknown(self, person: Person) -> bool:
         answer = await self.introspect(person)
@@ -60,7 +74,7 @@ async def gated(chancery: Chancery) -> AsyncIterator[Gated]:
         try:
             await until_ready(chancery.http, url)
             side = replace(chancery, query_url=url, settings={**chancery.settings, **own})
-            yield Gated(chancery=side, postgres=postgres, valkey=valkey)
+            yield Gated(chancery=side, postgres=postgres, valkey=valkey, pid=process.pid)
         finally:
             process.terminate()
             assert (await ended(process)).code == 0
@@ -84,7 +98,7 @@ async def test_one_store_that_hangs_changes_no_verdict(gated: Gated) -> None:
 
 
 async def lets_in(chancery: Chancery, person: Person) -> bool:
-    """Forward-auth asks no tables as long as Valkey can tell; Valkey is avoided for a moment after it hung."""
+    """Forward-auth asks no tables as long as Valkey can tell; Valkey is not asked for a moment after it hung."""
     answer = await chancery.query("GET", "/v1/forward-auth", headers=person.bearer)
     assert answer.status_code in (200, 401, 503), answer.text
     return answer.status_code == 200
@@ -127,6 +141,85 @@ async def test_abuse_k5_without_any_store_nothing_is_called_active_and_then_it_h
 async def has_failing(chancery: Chancery, part: str) -> bool:
     answer = await chancery.query("GET", "/health/ready")
     return answer.status_code == 503 and part in answer.json()["failing"]
+
+
+@dataclass(slots=True)
+class Flood:
+    """Requests of one person on the long way, and how they were answered: problem code or nothing, seconds."""
+
+    port: int
+    request: bytes
+    answers: list[tuple[int, str, float]] = field(default_factory=list)
+
+    async def ask(self, count: int) -> None:
+        """One after the other on one connection."""
+        reader, writer = await asyncio.open_connection(LOOPBACK, self.port)
+        with contextlib.closing(writer):
+            for _ in range(count):
+                asked = time.monotonic()
+                writer.write(self.request)
+                status, head, body = await read_answer(reader)
+                assert status == 200 or b"retry-after: 1\r\n" in head, head
+                code = json.loads(body)["type"].rpartition(":")[2] if status != 200 else ""
+                self.answers.append((status, code, time.monotonic() - asked))
+
+    def seconds(self, code: str) -> list[float]:
+        return sorted(seconds for _, found, seconds in self.answers if found == code)
+
+
+async def test_a_flood_before_a_database_that_hangs_is_shed_and_leaves_the_short_way_alone(
+    gated: Gated,
+) -> None:
+    chancery = gated.chancery
+    person, gone = await chancery.new_person(), await chancery.new_person()
+    assert (await chancery.command("DELETE", "/v1/sessions", headers=gone.bearer)).status_code == 204
+    await chancery.until_inactive(gone.tokens["access_token"])
+    port = int(chancery.query_url.rpartition(":")[2])
+    lines = f"authorization: {person.bearer['authorization']}\r\n"
+    flood = Flood(port=port, request=http_request("GET", "/v1/me", b"", lines))
+    await flood.ask(1)
+    assert flood.answers.pop()[0] == 200
+    assert await lets_in(chancery, person)
+    before = resident_kb(gated.pid)
+    verdicts: list[tuple[bool, bool]] = []
+    gated.postgres.shut()
+    async with running(watch(chancery, person, gone, verdicts)), asyncio.TaskGroup() as flooding:
+        for _ in range(MOST_IN_WORK):
+            flooding.create_task(flood.ask(1))
+        await eventually(lambda: is_full(gated))
+        for _ in range(CALLERS):
+            flooding.create_task(flood.ask((FLOOD - MOST_IN_WORK) // CALLERS))
+        assert await gated.metric("chancery_tasks") < MOST_TASKS
+    shed = flood.seconds("overloaded")
+    assert {answer[:2] for answer in flood.answers} == {(503, "overloaded"), (503, "unavailable")}
+    assert len(shed) > FLOOD / 10
+    assert shed[int(len(shed) * 0.99)] < AT_ONCE_SECONDS
+    assert flood.seconds("unavailable")[-1] < 2 * POSTGRES_SECONDS
+    assert verdicts
+    assert set(verdicts) == {(True, False)}
+    assert resident_kb(gated.pid) - before < MOST_GROWTH_KB
+    gated.postgres.open()
+    await until_ready(chancery.http, chancery.query_url)
+    flood.answers.clear()
+    await flood.ask(20)
+    assert {answer[:2] for answer in flood.answers} == {(200, "")}
+    assert await gated.metric("chancery_requests_in_work") == 0
+
+
+async def is_full(gated: Gated) -> bool:
+    return await gated.metric("chancery_requests_in_work") >= MOST_IN_WORK
+
+
+async def watch(chancery: Chancery, person: Person, gone: Person, verdicts: list[tuple[bool, bool]]) -> None:
+    """Whether the two are let in, again and again, until cancelled."""
+    while True:
+        verdicts.append((await lets_in(chancery, person), await lets_in(chancery, gone)))
+        await asyncio.sleep(0.02)  # between two looks
+
+
+def resident_kb(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(next(line for line in status.splitlines() if line.startswith("VmRSS:")).split()[1])
 
 
 async def test_a_log_that_hangs_takes_no_write_and_doubles_none_when_it_is_repeated(

@@ -1,6 +1,7 @@
 """The query side: introspection, gateways, one's own account, metadata, and reads that wait."""
 
 import asyncio
+import re
 import time
 
 import jwt
@@ -196,6 +197,28 @@ async def test_one_sees_the_own_sessions_newest_first(chancery: Chancery) -> Non
     assert (sessions[0]["user_agent"], sessions[0]["ip"]) == ("second device", "127.0.0.1")
 
 
+@pytest.mark.parametrize(
+    ("path", "cached"),
+    [
+        ("/.well-known/jwks.json", r"public, max-age=\d+"),
+        ("/.well-known/openid-configuration", "public, max-age=300"),
+        ("/.well-known/oauth-authorization-server", "public, max-age=300"),
+    ],
+)
+async def test_who_has_keys_and_metadata_already_is_told_so(
+    chancery: Chancery, path: str, cached: str
+) -> None:
+    first = await chancery.query("GET", path)
+    assert re.fullmatch(cached, first.headers["cache-control"])
+    tag = first.headers["etag"]
+    for known in (tag, f"W/{tag}", f'"other", {tag}', "*"):
+        again = await chancery.query("GET", path, headers={"if-none-match": known})
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+        assert re.fullmatch(cached, again.headers["cache-control"])
+    other = await chancery.query("GET", path, headers={"if-none-match": '"other"'})
+    assert (other.status_code, other.content) == (200, first.content)
+
+
 async def test_any_jwt_library_verifies_with_the_published_keys(chancery: Chancery) -> None:
     person = await chancery.new_person()
     metadata = (await chancery.query("GET", "/.well-known/openid-configuration")).json()
@@ -203,8 +226,8 @@ async def test_any_jwt_library_verifies_with_the_published_keys(chancery: Chance
     assert metadata["issuer"] == chancery.query_url
     assert metadata["token_endpoint"] == chancery.command_url + "/oauth/token"
     assert "none" in metadata["token_endpoint_auth_methods_supported"]
+    assert metadata["id_token_signing_alg_values_supported"] == ["ES256", "EdDSA", "RS256"]
     answer = await chancery.http.get(metadata["jwks_uri"])
-    assert "max-age" in answer.headers["cache-control"]
     token = person.tokens["access_token"]
     key_set = jwt.PyJWKSet.from_dict(answer.json())
     key = key_set[jwt.get_unverified_header(token)["kid"]]

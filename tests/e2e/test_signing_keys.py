@@ -111,7 +111,9 @@ async def test_a_token_by_a_new_key_is_good_from_its_first_moment_for_everybody(
         until = time.monotonic() + 4
         while time.monotonic() < until:
             for issuing in (own, twin):
+                published = await key_set(own)
                 token = await token_of(issuing, admin)
+                assert key_named_by(token) in published
                 assert (await own.introspect(token))["active"]
                 assert (await sdk.check(token)).client_id == admin["client_id"]
                 assert (await caller.validate(token)).active

@@ -12,7 +12,9 @@ from eventstore.writer import Draft
 from query_api.key_set import KeySet
 from query_api.tokens import CannotKnowError, TokenChecks, TokenRules
 from readmodels.live_sessions import LiveSessions
+from readmodels.revoked_tokens import TokenIds
 from runtime.access_token import verify_access_token
+from runtime.circuit import FAILURES
 from runtime.keys import derive_keys
 from runtime.postgres import Postgres
 from runtime.redis import Valkey
@@ -55,13 +57,27 @@ async def test_a_partition_whose_time_ran_ahead_issues_no_token_from_the_future(
     assert claims.issued_at == int(now.timestamp())
 
 
+async def test_stores_that_are_asked_no_more_vouch_for_nobody() -> None:
+    postgres = await Postgres.open(f"postgresql://{NOBODY}/x")
+    valkey = Valkey.open(f"redis://{NOBODY}", timeout_seconds=0.1)
+    revocations = Verdicts(valkey=valkey, postgres=postgres, partitions=1).within(MINUTE)
+    sessions = LiveSessions(valkey, postgres, revocations, partitions=1, stale=MINUTE)
+    token = TokenIds(session_id="s", jti="j")
+    found = [await revocations.verdict(token) for _ in range(2 * FAILURES)]
+    assert (postgres.circuit.is_open, valkey.circuit.is_open) == (True, True)
+    found.append(await revocations.verdict_at_position(token))
+    assert {*found, await sessions.find("s")} == {"unknown"}
+    await valkey.close()
+    await postgres.close()
+
+
 async def test_without_any_key_nobody_can_tell() -> None:
     postgres = await Postgres.open(f"postgresql://{NOBODY}/x")
     valkey = Valkey.open(f"redis://{NOBODY}", timeout_seconds=0.1)
     revocations = Verdicts(valkey=valkey, postgres=postgres, partitions=1).within(MINUTE)
     sessions = LiveSessions(valkey, postgres, revocations, partitions=1, stale=MINUTE)
     rules = TokenRules(issuer="i", audience="a", most_cached=1)
-    key_set = KeySet(postgres, lambda: datetime.now(UTC), partitions=1, lead=MINUTE)
+    key_set = KeySet(postgres, lambda: datetime.now(UTC), partitions=1, lead=MINUTE, commit=MINUTE)
     checks = TokenChecks(key_set, revocations, sessions, lambda: datetime.now(UTC), rules, KEYS.refresh_key)
     with pytest.raises(CannotKnowError):
         await checks.access_claims("x.y.z")
