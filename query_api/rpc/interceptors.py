@@ -48,6 +48,11 @@ class RefusedError(Exception):
 
 
 class Interceptor(ServerInterceptor, ABC):
+    """A method is wrapped at its first call, and not again."""
+
+    def __init__(self) -> None:
+        self._wrapped: dict[str, Handler] = {}
+
     @abstractmethod
     def around(self, call: str, context: Context) -> AbstractAsyncContextManager[None]:
         """`call` is `/package.Service/Method`."""
@@ -57,10 +62,16 @@ class Interceptor(ServerInterceptor, ABC):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler | None:
+        call = str(handler_call_details.method)
+        if call in self._wrapped:
+            return self._wrapped[call]
         handler = await continuation(handler_call_details)
         if handler is None:  # no such method; grpc says so
             return handler
-        call = str(handler_call_details.method)
+        wrapped = self._wrapped[call] = self._wrap(call, handler)
+        return wrapped
+
+    def _wrap(self, call: str, handler: Handler) -> Handler:
         coding = {
             "request_deserializer": handler.request_deserializer,
             "response_serializer": handler.response_serializer,
@@ -76,9 +87,9 @@ class Interceptor(ServerInterceptor, ABC):
                 async for answer in behaviour(request, context):
                     yield answer
 
-        if handler.unary_unary:
+        if not handler.response_streaming:
             return grpc.unary_unary_rpc_method_handler(one, **coding)
-        if handler.unary_stream:
+        if not handler.request_streaming:
             return grpc.unary_stream_rpc_method_handler(many, **coding)
         return grpc.stream_stream_rpc_method_handler(many, **coding)
 
@@ -87,6 +98,7 @@ class Observe(Interceptor):
     """Outermost. Every error becomes a status here; a bug's tells no more than the trace id of its line in the log."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        super().__init__()
         self._seconds = Histogram(
             "chancery_grpc_call_seconds",
             "Time from a call's arrival to its end",
@@ -145,6 +157,7 @@ class Limits(Interceptor):
     """No more calls at the same time than fit, and none for ever. Streams have bounds of their own."""
 
     def __init__(self, most_calls: int = MOST_CALLS, call_seconds: float = CALL_SECONDS) -> None:
+        super().__init__()
         self._most_calls = most_calls
         self._call_seconds = call_seconds
         self._calls = 0
@@ -164,25 +177,15 @@ class Limits(Interceptor):
         finally:
             self._calls -= 1
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler | None:
-        handler = await continuation(handler_call_details)
-        if handler is None or handler.response_streaming:
-            return handler
-
-        async def found(_: grpc.HandlerCallDetails) -> Handler:
-            return handler
-
-        return await super().intercept_service(found, handler_call_details)
+    def _wrap(self, call: str, handler: Handler) -> Handler:
+        return handler if handler.response_streaming else super()._wrap(call, handler)
 
 
 class CallerAuthentication(Interceptor):
     """Calls of this service bear the access token of a client that may ask about tokens."""
 
     def __init__(self, callers: Callers, service: str) -> None:
+        super().__init__()
         self._callers = callers
         self._calls = f"/{service}/"
 
