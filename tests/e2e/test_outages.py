@@ -7,23 +7,21 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc
 import grpc.aio
-import httpx
 import pytest
 
 from bench.load import http_request, read_answer
-from localstack.ports import LOOPBACK, free_port_variables
+from localstack.ports import LOOPBACK
 from localstack.stack import running_stack
 from query_api.app import MOST_IN_WORK, POSTGRES_SECONDS
 from tests.support.admins import token_of
 from tests.support.broker import Broker
 from tests.support.chancery import PASSWORD, Chancery, Person, bearer, new_email, problem_code, until_ready
-from tests.support.command_line import ended, start
-from tests.support.gate import Gate, gate_before
+from tests.support.gated import Gated, open_gated
 from tests.support.rpc import asking
 from tests.support.tasks import eventually, running
 
@@ -32,52 +30,12 @@ CALLERS = 62
 AT_ONCE_SECONDS = POSTGRES_SECONDS / 4
 MOST_TASKS = 3 * MOST_IN_WORK
 MOST_GROWTH_KB = 64 * 1024
-INTROSPECT = ("POST", "/oauth/introspect")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gated:
-    """The same platform, asked through a query process that reaches its stores through gates."""
-
-    chancery: Chancery
-    postgres: Gate
-    valkey: Gate
-    pid: int
-
-    async def metric(self, name: str) -> float:
-        text = (await self.chancery.query("GET", "/metrics")).text
-        return float(next(line for line in text.splitlines() if line.startswith(f"{name} ")).split()[1])
-
-    async def is_unknown(self, person: Person) -> bool:
-        answer = await self.introspect(person)
-        assert answer.status_code in (200, 503), answer.text
-        return answer.status_code == 503
-
-    async def introspect(self, person: Person, kind: str = "access_token") -> httpx.Response:
-        data = {"token": person.tokens[kind]}
-        return await self.chancery.query(*INTROSPECT, auth=self.chancery.basic, data=data)
 
 
 @pytest.fixture
 async def gated(chancery: Chancery) -> AsyncIterator[Gated]:
-    ports = free_port_variables("query", "grpc")
-    url = f"http://{LOOPBACK}:{ports['CHANCERY_QUERY_PORT']}"
-    async with contextlib.AsyncExitStack() as gates:
-        postgres = await gates.enter_async_context(gate_before(chancery.settings["CHANCERY_POSTGRES_DSN"]))
-        valkey = await gates.enter_async_context(gate_before(chancery.settings["CHANCERY_REDIS_URL"]))
-        own = {
-            **ports,
-            "CHANCERY_POSTGRES_DSN": postgres.url(chancery.settings["CHANCERY_POSTGRES_DSN"]),
-            "CHANCERY_REDIS_URL": valkey.url(chancery.settings["CHANCERY_REDIS_URL"]),
-        }
-        process = await start("serve", "query", settings={**chancery.settings, **own})
-        try:
-            await until_ready(chancery.http, url)
-            side = replace(chancery, query_url=url, settings={**chancery.settings, **own})
-            yield Gated(chancery=side, postgres=postgres, valkey=valkey, pid=process.pid)
-        finally:
-            process.terminate()
-            assert (await ended(process)).code == 0
+    async with open_gated(chancery) as opened:
+        yield opened
 
 
 async def test_one_store_that_hangs_changes_no_verdict(gated: Gated) -> None:
