@@ -38,15 +38,18 @@ check: lint
 BESIDE := tests/unit tests/property tests/conformance
 test: dev
 	@mkdir -p build; \
-	{ COVERAGE_FILE=build/coverage.beside nice -n 10 $(BIN)/python -m pytest --basetemp=build/beside --cov --cov-report= $(BESIDE); \
-	  units=$$?; nice -n 10 $(BIN)/python -m pytest --basetemp=build/simulation tests/simulation; \
-	  exit $$((units + $$?)); } >build/beside.txt 2>&1 & \
-	beside=$$!; trap 'kill $$beside 2>/dev/null' EXIT; \
+	{ trap 'kill $$child; exit 143' TERM; \
+	  COVERAGE_FILE=build/coverage.beside nice -n 10 $(BIN)/python -m pytest --basetemp=build/beside --cov --cov-report= $(BESIDE) & \
+	  child=$$!; wait $$child; units=$$?; \
+	  nice -n 10 $(BIN)/python -m pytest --basetemp=build/simulation tests/simulation & \
+	  child=$$!; wait $$child; simulated=$$?; \
+	  exit $$((units || simulated)); } >build/beside.txt 2>&1 & \
+	beside=$$!; trap 'kill $$beside 2>/dev/null' EXIT; trap 'exit 130' INT TERM; \
 	$(BIN)/python -m pytest --cov --cov-report= tests/e2e tests/integration --ignore=tests/e2e/faults; served=$$?; \
 	wait $$beside; besides=$$?; cat build/beside.txt; \
 	$(BIN)/coverage combine --append build/coverage.beside && $(BIN)/coverage report --fail-under=85; covered=$$?; \
 	$(BIN)/python -m pytest tests/e2e/faults; faults=$$?; \
-	exit $$((served + besides + covered + faults))
+	exit $$((served || besides || covered || faults))
 
 # SCHEDULES=n runs fewer than the usual million, FAULT_RUNS=n all fault tests more than once; with
 # CHANCERY_SOAK_FACTOR=n each of them does n times as much. What ran is noted in docs/reference/soak.md.

@@ -21,6 +21,7 @@ from query_api.checked_tokens import CheckedToken
 from query_api.routes import forward_auth, introspection, validation
 from query_api.tokens import TokenChecks
 from runtime.serving.answers import json_answer, rendered_json_answer
+from runtime.serving.body import MAX_BODY_BYTES
 from runtime.serving.ready import ReadyAnswer
 from runtime.serving.short_way import Headers
 
@@ -70,19 +71,38 @@ class HotPath:
         return answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and (scope["method"].encode(), scope["raw_path"]) in self.asked:
-            pending, body = await _arrived(receive)
-            answer = None if body is None else self.answer(scope["raw_path"], scope["headers"], body)
+        target: bytes = scope.get("raw_path", b"")
+        if scope["type"] == "http" and (scope["method"].encode(), target) in self.asked:
+            headers = scope["headers"]
+            pending, body = await self._body(target, headers, receive)
+            answer = None if body is None else self.answer(target, headers, body)
             if answer is not None:
                 await answer.send(send)
                 return
             receive = _replayed(pending, receive)
         await self._app(scope, receive, send)
 
-    def _introspect(self, headers: Headers, body: bytes) -> ReadyAnswer | None:
+    async def _body(
+        self, target: bytes, headers: Headers, receive: Receive
+    ) -> tuple[Sequence[Message], bytes | None]:
+        """Waited for if the question has one, and its caller is known to be one who may ask."""
+        if target == forward_auth.PATH.encode():
+            return (), b""
+        if target == introspection.PATH.encode():
+            return await _arrived(receive, MAX_BODY_BYTES) if self._may_ask(headers) else ((), None)
+        return await _arrived(receive, validation.MOST_BYTES) if self._may_validate(headers) else ((), None)
+
+    def _may_ask(self, headers: Headers) -> bool:
         authorization = _only(headers, b"application/x-www-form-urlencoded")
         client = None if authorization is None else self._callers.known_client(authorization)
-        if client is None or INTROSPECT_SCOPE not in client.scopes:
+        return client is not None and INTROSPECT_SCOPE in client.scopes
+
+    def _may_validate(self, headers: Headers) -> bool:
+        checked = self._bearer(_only(headers, b"application/json"))
+        return checked is not None and self._callers.may_introspect(checked.claims)
+
+    def _introspect(self, headers: Headers, body: bytes) -> ReadyAnswer | None:
+        if not self._may_ask(headers):
             return None
         match = _FORM.fullmatch(body)
         found = "unsure" if match is None else self._tokens.look(match[1].decode())
@@ -96,8 +116,7 @@ class HotPath:
 
     def _validate(self, headers: Headers, body: bytes) -> ReadyAnswer | None:
         """None for what is not plain enough to have only one reading."""
-        checked = self._bearer(_only(headers, b"application/json"))
-        if checked is None or not self._callers.may_introspect(checked.claims):
+        if not self._may_validate(headers):
             return None
         if b"\\" in body or body.count(b'"tokens"') != 1:
             return None
@@ -153,19 +172,19 @@ def _only(headers: Headers, media_type: bytes) -> bytes | None:
     return authorization if content_type == media_type else None
 
 
-async def _arrived(receive: Receive) -> tuple[Sequence[Message], bytes | None]:
+async def _arrived(receive: Receive, most: int) -> tuple[Sequence[Message], bytes | None]:
     """The body, None if it is too large or its client went away; and how to receive it again.
 
     It has no deadline of its own: the server ends a request whose body does not arrive.
     """
     message = await receive()
     pending, size = [message], len(message.get("body", b""))
-    while message.get("more_body", False) and size <= validation.MOST_BYTES:
+    while message.get("more_body", False) and size <= most:
         message = await receive()
         pending.append(message)
         size += len(message.get("body", b""))
     is_whole = message["type"] == "http.request" and not message.get("more_body", False)
-    is_whole = is_whole and size <= validation.MOST_BYTES
+    is_whole = is_whole and size <= most
     return pending, b"".join([part["body"] for part in pending]) if is_whole else None
 
 

@@ -9,6 +9,7 @@ from fastapi import Request
 
 from readmodels.positions import PositionWatch
 from runtime.serving.answers import AnswerError, failure
+from runtime.serving.shedding import resting
 
 POSITION_HEADER = "Chancery-Position"
 DEFAULT_WAIT_SECONDS = 2.0
@@ -68,8 +69,11 @@ class Positions:
     async def wait(self, request: Request, *projectors: str) -> Mapping[int, int]:
         """Return once every projector has reached what the request asks for; what was asked. Else 503."""
         least = self.parse(request)
+        if not least.wanted:
+            return least.wanted
         try:
-            await self.reach(least, *projectors)
+            async with resting(request.scope):
+                await self.reach(least, *projectors)
         except BehindError as error:
             headers = {"retry-after": "1"}
             raise AnswerError(failure(request.url.path, 503, error.code, str(error), headers)) from None
@@ -81,14 +85,18 @@ class Positions:
             if not await self._watch.wait_for(projector, least.wanted, wait_seconds=least.wait_seconds):
                 raise BehindError
 
-    async def changes(self, projector: str, *, wait_seconds: float) -> AsyncIterator[None]:
+    async def changes(self, request: Request, projector: str, *, wait_seconds: float) -> AsyncIterator[None]:
         """Now, and then after each of the projector's steps, until the wait is over."""
         until = time.monotonic() + wait_seconds
         while True:
             seen = self._watch.shown(projector)
             yield
             left = until - time.monotonic()
-            if left <= 0 or not await self._watch.wait_for_change(projector, seen, wait_seconds=left):
+            if left <= 0:
+                return
+            async with resting(request.scope):
+                has_changed = await self._watch.wait_for_change(projector, seen, wait_seconds=left)
+            if not has_changed:
                 return
 
     def shown(self, projector: str) -> dict[str, str]:

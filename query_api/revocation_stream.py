@@ -4,6 +4,7 @@ All live revocations first, then each new one; a heartbeat says that there was n
 is not known. Whoever was away names the position that was told last, and goes on from there without a snapshot.
 """
 
+import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -17,6 +18,7 @@ Seqs = tuple[int, ...]
 HEARTBEAT_SECONDS = 0.5
 MOST_STREAMS = 500
 """Of one process."""
+_PIECE = 500
 _POSITION = re.compile(r"(\d{1,4}):(-1|\d{1,15})")
 
 
@@ -54,10 +56,12 @@ async def follow_revocations(
         if heard is None or any(one > ours for one, ours in zip(heard, told, strict=True)):
             yield Snapshot(revocations=known, position=told)
         else:
-            for revocation in known:
+            for number, revocation in enumerate(known, 1):
                 partition, seq = revocation.place
                 if seq > heard[partition]:
                     yield News(revocation=revocation, position=heard)
+                if number % _PIECE == 0:
+                    await asyncio.sleep(0)  # others have their turn
         while may_go_on() and not listener.is_lost:
             # One moment: what the heartbeat vouches for is in `news`, and is told before it.
             news, now_known, beat = listener.take(), feed.seqs, _heartbeat(feed)

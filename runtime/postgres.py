@@ -28,6 +28,7 @@ _CONNECT_SECONDS = 2.0
 _CLOSE_SECONDS = 2.0
 _MARGIN_SECONDS = 0.1
 """Who waits for a connection outlasts the making of one, so that it is known why there is none."""
+_HANGING_SECONDS = 0.4
 _IDLE_IN_TRANSACTION_MILLISECONDS = 10_000
 """A process that was stopped inside a transaction gives up its locks, so that another can go on."""
 _IDLE_DEDICATED_SECONDS = 15.0
@@ -50,6 +51,10 @@ _PASSING_STATES = {"0A000", "3F000", "42P01"}
 
 class PostgresUnavailableError(Exception):
     """PostgreSQL did not answer in time, went away, or asked to try again."""
+
+
+class _BusyError(PostgresUnavailableError):
+    """The server answered, and could not do it now."""
 
 
 class _UnheardError(PostgresUnavailableError):
@@ -261,14 +266,21 @@ def _server_settings() -> dict[str, str]:
 
 @contextlib.contextmanager
 def _told(circuit: Circuit | None) -> Iterator[None]:
-    """The circuit is told how this call ended. What neither the server nor silence ended proves nothing."""
+    """The circuit is told how this call ended. What neither the server nor silence ended proves nothing.
+
+    Callers have less patience than a pool: one who gave up after `_HANGING_SECONDS` had no answer either.
+    """
     began = time.monotonic()
     try:
         with _translated():
             yield
-    except PostgresRejectedError:
+    except (PostgresRejectedError, _BusyError):
         if circuit is not None:
             circuit.heard()
+        raise
+    except asyncio.CancelledError:
+        if circuit is not None and time.monotonic() - began >= _HANGING_SECONDS:
+            circuit.unheard(began)
         raise
     except _UnheardError:
         if circuit is not None:
@@ -288,7 +300,7 @@ def _translated() -> Iterator[None]:
         if state.startswith(_UNHEARD_STATES):
             raise _UnheardError(f"PostgreSQL: {type(error).__name__}") from None
         if state[:2] in _PASSING_CLASSES or state in _PASSING_STATES:
-            raise PostgresUnavailableError(f"PostgreSQL: {type(error).__name__}") from None
+            raise _BusyError(f"PostgreSQL: {type(error).__name__}") from None
         raise PostgresRejectedError(f"PostgreSQL: {type(error).__name__} ({state})") from None
     except (asyncpg.InternalClientError, OSError, TimeoutError) as error:
         raise _UnheardError(f"PostgreSQL: {type(error).__name__}") from None

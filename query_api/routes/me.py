@@ -57,7 +57,7 @@ async def userinfo(request: Request, person: UsePerson, services: UseServices) -
 async def _account(request: Request, person: Person, services: Services) -> Account:
     """The account's row. A token is good from its first moment, the row a moment later: it is waited for."""
     until = services.positions.parse(request).wait_seconds
-    async for _ in services.positions.changes("accounts", wait_seconds=until):
+    async for _ in services.positions.changes(request, "accounts", wait_seconds=until):
         account = await account_by_id(services.postgres, person.account_id)
         if account is not None:
             return account

@@ -4,11 +4,13 @@ An interceptor is a context manager that a call lives in, whether it has one ans
 """
 
 import asyncio
+import inspect
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from contextvars import ContextVar
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -26,8 +28,13 @@ from runtime.serving.observe import new_traceparent
 
 CALL_SECONDS = 12.0
 """Of a call with one answer whose client sets no earlier deadline; more than it may wait for a position."""
+MESSAGE_SECONDS = 5.0
+"""From a call's beginning to its message."""
 MOST_CALLS = 1000
 """With one answer, at the same time, in one process."""
+MOST_OTHER_STREAMS = 100
+"""Of health and reflection, which are open to all. Each ends after a while, and comes again."""
+OTHER_STREAM_SECONDS = 60.0
 
 caller: ContextVar[Claims] = ContextVar("caller")
 """What the token says that the present call bears."""
@@ -72,30 +79,42 @@ class Interceptor(ServerInterceptor, ABC):
         return wrapped
 
     def _wrap(self, call: str, handler: Handler) -> Handler:
-        coding = {
-            "request_deserializer": handler.request_deserializer,
-            "response_serializer": handler.response_serializer,
-        }
-        behaviour: Any = handler.unary_unary or handler.unary_stream or handler.stream_stream
+        return _wrapped(handler, partial(self.around, call))
 
-        async def one(request: Any, context: Context) -> Any:
-            async with self.around(call, context):
-                return await behaviour(request, context)
 
-        async def many(request: Any, context: Context) -> AsyncIterator[Any]:
-            async with self.around(call, context):
-                async for answer in behaviour(request, context):
-                    yield answer
+def _wrapped(handler: Handler, around: Callable[[Context], AbstractAsyncContextManager[None]]) -> Handler:
+    """A handler of the same kind, whose calls live in this. Streams either yield their messages, or write them."""
+    kind = f"{'stream' if handler.request_streaming else 'unary'}_{'stream' if handler.response_streaming else 'unary'}"
+    behaviour: Any = getattr(handler, kind)
 
-        if not handler.response_streaming:
-            return grpc.unary_unary_rpc_method_handler(one, **coding)
-        if not handler.request_streaming:
-            return grpc.unary_stream_rpc_method_handler(many, **coding)
-        return grpc.stream_stream_rpc_method_handler(many, **coding)
+    async def whole(request: Any, context: Context) -> Any:
+        async with around(context):
+            return await behaviour(request, context)
+
+    async def many(request: Any, context: Context) -> AsyncIterator[Any]:
+        async with around(context):
+            async for answer in behaviour(request, context):
+                yield answer
+
+    make: Any = {
+        "unary_unary": grpc.unary_unary_rpc_method_handler,
+        "unary_stream": grpc.unary_stream_rpc_method_handler,
+        "stream_unary": grpc.stream_unary_rpc_method_handler,
+        "stream_stream": grpc.stream_stream_rpc_method_handler,
+    }[kind]
+    made: Handler = make(many if inspect.isasyncgenfunction(behaviour) else whole, **_coding(handler))
+    return made
+
+
+def _coding(handler: Handler) -> dict[str, Any]:
+    return {
+        "request_deserializer": handler.request_deserializer,
+        "response_serializer": handler.response_serializer,
+    }
 
 
 class Observe(Interceptor):
-    """Outermost. Every error becomes a status here; a bug's tells no more than the trace id of its line in the log."""
+    """Every error becomes a status here; a bug's tells no more than the trace id of its line in the log."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         super().__init__()
@@ -153,32 +172,82 @@ def _refused(error: Exception, trace_id: str) -> RefusedError:
     return RefusedError(grpc.StatusCode.INTERNAL, "internal-error", title)
 
 
-class Limits(Interceptor):
-    """No more calls at the same time than fit, and none for ever. Streams have bounds of their own."""
+class FirstMessage(Interceptor):
+    """What follows begins once the call's one message has come; without it, `grpc.aio` would wait for ever."""
 
-    def __init__(self, most_calls: int = MOST_CALLS, call_seconds: float = CALL_SECONDS) -> None:
+    def __init__(self, seconds: float = MESSAGE_SECONDS) -> None:
         super().__init__()
-        self._most_calls = most_calls
-        self._call_seconds = call_seconds
-        self._calls = 0
+        self._seconds = seconds
+
+    def around(self, call: str, context: Context) -> AbstractAsyncContextManager[None]:  # noqa: ARG002  # as all have it
+        return nullcontext()
+
+    def _wrap(self, call: str, handler: Handler) -> Handler:  # noqa: ARG002  # as above
+        if handler.request_streaming:
+            return handler
+        behaviour: Any = handler.unary_stream if handler.response_streaming else handler.unary_unary
+
+        async def whole(requests: AsyncIterator[Any], context: Context) -> Any:
+            return await behaviour(await self._only_of(requests), context)
+
+        async def many(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
+            async for answer in behaviour(await self._only_of(requests), context):
+                yield answer
+
+        coding = _coding(handler)
+        if not handler.response_streaming:
+            return grpc.stream_unary_rpc_method_handler(whole, **coding)
+        stream: Any = many if inspect.isasyncgenfunction(behaviour) else whole
+        return grpc.stream_stream_rpc_method_handler(stream, **coding)
+
+    async def _only_of(self, requests: AsyncIterator[Any]) -> Any:
+        try:
+            async with asyncio.timeout(self._seconds):
+                async for request in requests:
+                    return request
+        except TimeoutError:
+            title = "The call's message did not come in time."
+            raise RefusedError(grpc.StatusCode.DEADLINE_EXCEEDED, "request-timeout", title) from None
+        title = "The call has no message."
+        raise RefusedError(grpc.StatusCode.INVALID_ARGUMENT, "validation-failed", title)
+
+
+class Limits(Interceptor):
+    """No more calls at the same time than fit, and none for ever. The streams of `endless` have bounds of their own."""
+
+    def __init__(
+        self,
+        most_calls: int = MOST_CALLS,
+        call_seconds: float = CALL_SECONDS,
+        endless: frozenset[str] = frozenset(),
+    ) -> None:
+        super().__init__()
+        self._left = {"calls": most_calls, "streams": MOST_OTHER_STREAMS}
+        self._seconds = {"calls": call_seconds, "streams": OTHER_STREAM_SECONDS}
+        self._endless = endless
+
+    def around(self, call: str, context: Context) -> AbstractAsyncContextManager[None]:  # noqa: ARG002  # as all have it
+        return self._place("calls")
 
     @asynccontextmanager
-    async def around(self, call: str, context: Context) -> AsyncIterator[None]:  # noqa: ARG002  # as all have it
-        if self._calls >= self._most_calls:
-            title = "Too many calls are in work here. Try again."
+    async def _place(self, kind: str) -> AsyncIterator[None]:
+        if self._left[kind] == 0:
+            title = f"Too many {kind} are in work here. Try again."
             raise RefusedError(grpc.StatusCode.RESOURCE_EXHAUSTED, "overloaded", title)
-        self._calls += 1
+        self._left[kind] -= 1
         try:
-            async with asyncio.timeout(self._call_seconds):
+            async with asyncio.timeout(self._seconds[kind]):
                 yield
         except TimeoutError:
             title = "The call took longer than it may."
             raise RefusedError(grpc.StatusCode.DEADLINE_EXCEEDED, "deadline-exceeded", title) from None
         finally:
-            self._calls -= 1
+            self._left[kind] += 1
 
     def _wrap(self, call: str, handler: Handler) -> Handler:
-        return handler if handler.response_streaming else super()._wrap(call, handler)
+        if not handler.response_streaming:
+            return super()._wrap(call, handler)
+        return handler if call in self._endless else _wrapped(handler, lambda _: self._place("streams"))
 
 
 class CallerAuthentication(Interceptor):

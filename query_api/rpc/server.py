@@ -1,6 +1,7 @@
 """The gRPC server of the query process: services, health, reflection, and their bounds."""
 
 import asyncio
+import contextlib
 import errno
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -12,14 +13,14 @@ from grpc_reflection.v1alpha import reflection
 
 from query_api.routes import validation
 from query_api.rpc import ext_authz, token_service
-from query_api.rpc.interceptors import CallerAuthentication, Limits, Observe
+from query_api.rpc.interceptors import CallerAuthentication, FirstMessage, Limits, Observe
 from query_api.services import Services
 from runtime.serving.app import Vitals
 from runtime.serving.server import MAX_HEAD_BYTES, MOST_CONNECTIONS
 
 LOOK_SECONDS = 0.5
 GRACE_SECONDS = 2.0
-MOST_CALLS_OF_A_CONNECTION = 1000
+MOST_CALLS_OF_A_CONNECTION = 250
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 _SERVED = ("", token_service.NAME, ext_authz.NAME)
@@ -34,7 +35,8 @@ async def serving_rpc(
     server = grpc.aio.server(
         interceptors=(
             Observe(vitals.registry),
-            Limits(),
+            FirstMessage(),
+            Limits(endless=token_service.ENDLESS),
             CallerAuthentication(services.callers, token_service.NAME),
         ),
         options=(*_OPTIONS, ("grpc.so_reuseport", int(is_shared))),
@@ -53,7 +55,7 @@ async def serving_rpc(
             errno.EADDRINUSE, f"gRPC cannot listen on port {port}; choose with CHANCERY_GRPC_PORT"
         ) from None
     await server.start()
-    looking = asyncio.create_task(_tell(judge, vitals.failing))
+    looking = asyncio.create_task(_tell(judge, vitals.failing, services.leaving))
     try:
         yield
     finally:
@@ -76,9 +78,14 @@ _OPTIONS = (
 )
 
 
-async def _tell(judge: health.aio.HealthServicer, failing: Callable[[], Mapping[str, str]]) -> None:
-    while True:
+async def _tell(
+    judge: health.aio.HealthServicer, failing: Callable[[], Mapping[str, str]], leaving: asyncio.Event
+) -> None:
+    while not leaving.is_set():
         status = _NOT_SERVING if failing() else _SERVING
         for name in _SERVED:
             await judge.set(name, status)
-        await asyncio.sleep(LOOK_SECONDS)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_SECONDS):
+                await leaving.wait()
+    await judge.enter_graceful_shutdown()

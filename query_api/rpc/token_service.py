@@ -1,5 +1,6 @@
 """`chancery.v1.TokenService`. What it says is what the routes say of the same tokens."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
@@ -25,6 +26,8 @@ from query_api.tokens import Ask, CannotKnowError
 from readmodels.revocation_feed import Revocation
 
 NAME = pb.DESCRIPTOR.services_by_name["TokenService"].full_name
+ENDLESS = frozenset({f"/{NAME}/WatchRevocations"})
+_PIECE = 500
 _TOKEN = re.compile(r"[A-Za-z0-9._-]{1,8192}")
 _NAMES = {"session": "session_id", "jti": "jti", "client": "client_id"}
 
@@ -79,13 +82,15 @@ class TokenService:
         if heard is None and request.from_position:
             title = "from_position must be the position that an earlier stream told."
             raise RefusedError(grpc.StatusCode.INVALID_ARGUMENT, "bad-position", title)
+        if services.leaving.is_set():
+            raise RefusedError(grpc.StatusCode.UNAVAILABLE, "unavailable", "This process is about to end.")
         if not feed.is_fresh:
             raise CannotKnowError
         if feed.listeners >= MOST_STREAMS:
             title = "Too many streams are open here. Try again."
             raise RefusedError(grpc.StatusCode.RESOURCE_EXHAUSTED, "overloaded", title)
         async for told in follow_revocations(feed, heard, lambda: services.may_follow(claims)):
-            for message in _messages(told):
+            async for message in _messages(told):
                 yield message
 
     async def _reach(self, context: Context, *projectors: str) -> Ask:
@@ -120,14 +125,18 @@ def _response(members: Mapping[str, Any]) -> pb.ValidateResponse:
     return pb.ValidateResponse(**{**members, "aud": [audience] if isinstance(audience, str) else audience})
 
 
-def _messages(told: Snapshot | News | Heartbeat) -> list[pb.Revocation]:
+async def _messages(told: Snapshot | News | Heartbeat) -> AsyncIterator[pb.Revocation]:
     match told:
         case Snapshot():
-            return [_revocation(one, None) for one in told.revocations]
+            for number, one in enumerate(told.revocations, 1):
+                yield _revocation(one, None)
+                if number % _PIECE == 0:
+                    await asyncio.sleep(0)  # others have their turn
         case News():
-            return [_revocation(told.revocation, told.position)]
+            yield _revocation(told.revocation, told.position)
         case Heartbeat():
-            return [pb.Revocation(position=render_positions(told.position), heartbeat=True)]
+            known = render_positions(told.position)
+            yield pb.Revocation(position=known, heartbeat=True, age_ms=told.age_ms, sent_ms=told.sent_ms)
 
 
 def _revocation(revocation: Revocation, position: Seqs | None) -> pb.Revocation:

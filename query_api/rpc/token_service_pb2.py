@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x63hancery/v1/token_service.proto\x12\x0b\x63hancery.v1\" \n\x0fValidateRequest\x12\r\n\x05token\x18\x01 \x01(\t\"\xcd\x01\n\x10ValidateResponse\x12\x0e\n\x06\x61\x63tive\x18\x01 \x01(\x08\x12\x0b\n\x03sub\x18\x02 \x01(\t\x12\x0b\n\x03sid\x18\x03 \x01(\t\x12\x11\n\tclient_id\x18\x04 \x01(\t\x12\r\n\x05scope\x18\x05 \x01(\t\x12\x0b\n\x03\x65xp\x18\x06 \x01(\x03\x12\x0b\n\x03iat\x18\x07 \x01(\x03\x12\x0b\n\x03iss\x18\x08 \x01(\t\x12\x0b\n\x03\x61ud\x18\t \x03(\t\x12\x0b\n\x03jti\x18\n \x01(\t\x12\x12\n\ntoken_type\x18\x0b \x01(\t\x12\x0b\n\x03\x61\x63r\x18\x0c \x01(\t\x12\x0b\n\x03\x61mr\x18\r \x03(\t\"&\n\x14ValidateBatchRequest\x12\x0e\n\x06tokens\x18\x01 \x03(\t\"G\n\x15ValidateBatchResponse\x12.\n\x07results\x18\x01 \x03(\x0b\x32\x1d.chancery.v1.ValidateResponse\"0\n\x17WatchRevocationsRequest\x12\x15\n\rfrom_position\x18\x01 \x01(\t\"\x9a\x01\n\nRevocation\x12\x10\n\x08position\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x12\n\naccount_id\x18\x03 \x01(\t\x12\x0b\n\x03jti\x18\x04 \x01(\t\x12\x11\n\tclient_id\x18\x05 \x01(\t\x12\x0b\n\x03kid\x18\x06 \x01(\t\x12\x12\n\nnot_before\x18\x07 \x01(\x03\x12\x11\n\theartbeat\x18\x08 \x01(\x08\x32\x84\x02\n\x0cTokenService\x12G\n\x08Validate\x12\x1c.chancery.v1.ValidateRequest\x1a\x1d.chancery.v1.ValidateResponse\x12V\n\rValidateBatch\x12!.chancery.v1.ValidateBatchRequest\x1a\".chancery.v1.ValidateBatchResponse\x12S\n\x10WatchRevocations\x12$.chancery.v1.WatchRevocationsRequest\x1a\x17.chancery.v1.Revocation0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x63hancery/v1/token_service.proto\x12\x0b\x63hancery.v1\" \n\x0fValidateRequest\x12\r\n\x05token\x18\x01 \x01(\t\"\xcd\x01\n\x10ValidateResponse\x12\x0e\n\x06\x61\x63tive\x18\x01 \x01(\x08\x12\x0b\n\x03sub\x18\x02 \x01(\t\x12\x0b\n\x03sid\x18\x03 \x01(\t\x12\x11\n\tclient_id\x18\x04 \x01(\t\x12\r\n\x05scope\x18\x05 \x01(\t\x12\x0b\n\x03\x65xp\x18\x06 \x01(\x03\x12\x0b\n\x03iat\x18\x07 \x01(\x03\x12\x0b\n\x03iss\x18\x08 \x01(\t\x12\x0b\n\x03\x61ud\x18\t \x03(\t\x12\x0b\n\x03jti\x18\n \x01(\t\x12\x12\n\ntoken_type\x18\x0b \x01(\t\x12\x0b\n\x03\x61\x63r\x18\x0c \x01(\t\x12\x0b\n\x03\x61mr\x18\r \x03(\t\"&\n\x14ValidateBatchRequest\x12\x0e\n\x06tokens\x18\x01 \x03(\t\"G\n\x15ValidateBatchResponse\x12.\n\x07results\x18\x01 \x03(\x0b\x32\x1d.chancery.v1.ValidateResponse\"0\n\x17WatchRevocationsRequest\x12\x15\n\rfrom_position\x18\x01 \x01(\t\"\xbb\x01\n\nRevocation\x12\x10\n\x08position\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x12\n\naccount_id\x18\x03 \x01(\t\x12\x0b\n\x03jti\x18\x04 \x01(\t\x12\x11\n\tclient_id\x18\x05 \x01(\t\x12\x0b\n\x03kid\x18\x06 \x01(\t\x12\x12\n\nnot_before\x18\x07 \x01(\x03\x12\x11\n\theartbeat\x18\x08 \x01(\x08\x12\x0e\n\x06\x61ge_ms\x18\t \x01(\x03\x12\x0f\n\x07sent_ms\x18\n \x01(\x03\x32\x84\x02\n\x0cTokenService\x12G\n\x08Validate\x12\x1c.chancery.v1.ValidateRequest\x1a\x1d.chancery.v1.ValidateResponse\x12V\n\rValidateBatch\x12!.chancery.v1.ValidateBatchRequest\x1a\".chancery.v1.ValidateBatchResponse\x12S\n\x10WatchRevocations\x12$.chancery.v1.WatchRevocationsRequest\x1a\x17.chancery.v1.Revocation0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,7 +42,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WATCHREVOCATIONSREQUEST']._serialized_start=403
   _globals['_WATCHREVOCATIONSREQUEST']._serialized_end=451
   _globals['_REVOCATION']._serialized_start=454
-  _globals['_REVOCATION']._serialized_end=608
-  _globals['_TOKENSERVICE']._serialized_start=611
-  _globals['_TOKENSERVICE']._serialized_end=871
+  _globals['_REVOCATION']._serialized_end=641
+  _globals['_TOKENSERVICE']._serialized_start=644
+  _globals['_TOKENSERVICE']._serialized_end=904
 # @@protoc_insertion_point(module_scope)

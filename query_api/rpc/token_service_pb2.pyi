@@ -61,7 +61,7 @@ class WatchRevocationsRequest(_message.Message):
     def __init__(self, from_position: _Optional[str] = ...) -> None: ...
 
 class Revocation(_message.Message):
-    __slots__ = ("position", "session_id", "account_id", "jti", "client_id", "kid", "not_before", "heartbeat")
+    __slots__ = ("position", "session_id", "account_id", "jti", "client_id", "kid", "not_before", "heartbeat", "age_ms", "sent_ms")
     POSITION_FIELD_NUMBER: _ClassVar[int]
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -70,6 +70,8 @@ class Revocation(_message.Message):
     KID_FIELD_NUMBER: _ClassVar[int]
     NOT_BEFORE_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
+    AGE_MS_FIELD_NUMBER: _ClassVar[int]
+    SENT_MS_FIELD_NUMBER: _ClassVar[int]
     position: str
     session_id: str
     account_id: str
@@ -78,4 +80,6 @@ class Revocation(_message.Message):
     kid: str
     not_before: int
     heartbeat: bool
-    def __init__(self, position: _Optional[str] = ..., session_id: _Optional[str] = ..., account_id: _Optional[str] = ..., jti: _Optional[str] = ..., client_id: _Optional[str] = ..., kid: _Optional[str] = ..., not_before: _Optional[int] = ..., heartbeat: _Optional[bool] = ...) -> None: ...
+    age_ms: int
+    sent_ms: int
+    def __init__(self, position: _Optional[str] = ..., session_id: _Optional[str] = ..., account_id: _Optional[str] = ..., jti: _Optional[str] = ..., client_id: _Optional[str] = ..., kid: _Optional[str] = ..., not_before: _Optional[int] = ..., heartbeat: _Optional[bool] = ..., age_ms: _Optional[int] = ..., sent_ms: _Optional[int] = ...) -> None: ...

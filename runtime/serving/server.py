@@ -19,6 +19,9 @@ DRAIN_SECONDS = 8
 MOST_CONNECTIONS = 2000
 MAX_HEAD_BYTES = 64 * 1024
 HEAD_SECONDS = 10.0
+STALLED_SECONDS = 30.0
+"""A client that takes nothing of its answer for so long is gone."""
+CLOSE_SECONDS = 5.0
 PATIENCE_SECONDS = 2.0
 """More than an application has for a body, so that it is the first to answer."""
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
@@ -40,6 +43,9 @@ class BoundedRequest(HttpToolsProtocol):
 
     head_seconds = HEAD_SECONDS
     body_seconds = BODY_SECONDS + PATIENCE_SECONDS
+    stalled_seconds = STALLED_SECONDS
+    close_seconds = CLOSE_SECONDS
+    _aborting: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
@@ -50,6 +56,7 @@ class BoundedRequest(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
         super().connection_lost(exc)
+        self._stop_abort()
 
     def data_received(self, data: bytes) -> None:
         self._head_bytes += len(data)
@@ -84,6 +91,32 @@ class BoundedRequest(HttpToolsProtocol):
         self._is_arriving = False
         self._stop_timer()
 
+    def pause_writing(self) -> None:
+        """Who reads nothing for long goes, with what was kept for it."""
+        super().pause_writing()
+        self._abort_after(self.stalled_seconds)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._stop_abort()
+
+    def timeout_keep_alive_handler(self) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        """A transport that is closed still waits for its buffer."""
+        self.transport.close()
+        self._abort_after(self.close_seconds)
+
+    def _abort_after(self, seconds: float) -> None:
+        self._stop_abort()
+        self._aborting = self.loop.call_later(seconds, self.transport.abort)
+
+    def _stop_abort(self) -> None:
+        if self._aborting is not None:
+            self._aborting.cancel()
+            self._aborting = None
+
     def _is_idle(self) -> bool:
         """Whether what came belongs to no request: uvicorn has stopped its own timer of idle connections by then."""
         is_answered = self.cycle is None or self.cycle.response_complete
@@ -107,7 +140,7 @@ class BoundedRequest(HttpToolsProtocol):
     def _give_up(self) -> None:
         self.is_head = False
         self._stop_timer()
-        self.transport.close()
+        self._close()
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

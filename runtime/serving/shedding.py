@@ -1,16 +1,20 @@
 """How many requests are in work at once: who would be one too many is told so at once, and waits in no queue.
 
 A request is in work from its body's arrival until its answer begins, so neither a slow sender nor a slow reader holds
-a place, nor does an answer that never ends.
+a place, nor does an answer that never ends, nor one that waits for a position (`resting`): those have a bound of their own.
 """
 
+import contextlib
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from runtime.serving.answers import failure
+from runtime.serving.answers import AnswerError, HttpAnswer, failure
 
+MOST_RESTING_OF_ONE_PLACE = 8
+_KEY = "work"
 VITALS = frozenset({"/health/live", "/health/ready", "/metrics"})
 """Never shed: they wait for nobody, and whoever asks wants to know just now."""
 
@@ -33,6 +37,22 @@ class WorkMetrics:
         )
 
 
+def _overloaded(path: str) -> HttpAnswer:
+    title = "Too many requests are in work here. Try again."
+    return failure(path, 503, "overloaded", title, {"retry-after": "1"})
+
+
+@contextlib.asynccontextmanager
+async def resting(scope: Scope) -> AsyncIterator[None]:
+    """The request waits, and asks nobody, while the block lasts. AnswerError if too many do."""
+    work: _Work | None = scope.get("state", {}).get(_KEY)
+    if work is None:
+        yield
+        return
+    with work.rest(scope["path"]):
+        yield
+
+
 class Shedding:
     """ASGI middleware."""
 
@@ -42,6 +62,7 @@ class Shedding:
         self._spared = VITALS | bound.spared
         self._metrics = metrics
         self._in_work = 0
+        self._resting = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] in self._spared:
@@ -50,29 +71,57 @@ class Shedding:
             await self._work(scope, receive, send)
         else:
             self._metrics.shed.inc()
-            title = "Too many requests are in work here. Try again."
-            answer = failure(scope["path"], 503, "overloaded", title, {"retry-after": "1"})
-            await answer.response()(scope, receive, send)
+            await _overloaded(scope["path"]).response()(scope, receive, send)
 
     async def _work(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_in_work = True
-
-        def leave() -> None:
-            nonlocal is_in_work
-            if is_in_work:
-                is_in_work = False
-                self._count(-1)
+        work = scope.setdefault("state", {})[_KEY] = _Work(self)
 
         async def watched_send(message: Message) -> None:
-            leave()
+            work.leave()
             await send(message)
 
-        self._count(1)
+        work.enter()
         try:
             await self._app(scope, receive, watched_send)
         finally:
-            leave()
+            work.leave()
 
-    def _count(self, change: int) -> None:
-        self._in_work += change
+    def count(self, *, in_work: int = 0, resting: int = 0) -> None:
+        self._in_work += in_work
+        self._resting += resting
         self._metrics.in_work.set(self._in_work)
+
+    def may_rest(self) -> bool:
+        is_room = self._resting < MOST_RESTING_OF_ONE_PLACE * self._most
+        if not is_room:
+            self._metrics.shed.inc()
+        return is_room
+
+
+class _Work:
+    """Of one request: whether it is counted."""
+
+    def __init__(self, shedding: Shedding) -> None:
+        self._shedding = shedding
+        self._is_counted = False
+
+    def enter(self) -> None:
+        self._is_counted = True
+        self._shedding.count(in_work=1)
+
+    def leave(self) -> None:
+        if self._is_counted:
+            self._is_counted = False
+            self._shedding.count(in_work=-1)
+
+    @contextlib.contextmanager
+    def rest(self, path: str) -> Iterator[None]:
+        if not self._shedding.may_rest():
+            raise AnswerError(_overloaded(path))
+        self.leave()
+        self._shedding.count(resting=1)
+        try:
+            yield
+        finally:
+            self._shedding.count(resting=-1)
+            self.enter()

@@ -56,7 +56,7 @@ class ShortRequest(BoundedRequest):
             self._held = b""
             self.headers = NO_TRAILERS
         else:
-            super().on_headers_complete()
+            self._begin_long()
 
     def on_body(self, body: bytes) -> None:
         if self._is_held:
@@ -73,7 +73,7 @@ class ShortRequest(BoundedRequest):
             self._release()
             super().on_message_complete()
             return
-        self._is_held = False
+        self._is_held, self._held = False, b""
         self.has_arrived()
         start = self._start.of(self.server_state.default_headers)
         self.transport.write(start + answer.head + answer.body)
@@ -103,11 +103,17 @@ class ShortRequest(BoundedRequest):
     def _release(self) -> None:
         """Go on as if it had not been held."""
         self._is_held = False
+        held, self._held = self._held, b""
         if self.transport.is_closing():
             return
+        self._begin_long()
+        if held:
+            super().on_body(held)
+
+    def _begin_long(self) -> None:
+        """An answer before it in the same read may have set uvicorn's timer of idle connections."""
+        self._unset_keepalive_if_required()
         super().on_headers_complete()
-        if self._held:
-            super().on_body(self._held)
 
 
 def with_short_way(short_way: ShortWay) -> type[ShortRequest]:

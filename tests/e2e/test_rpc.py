@@ -157,6 +157,8 @@ async def test_who_watches_hears_of_everything_once_also_after_a_pause(
     later, _ = await until(stream, heartbeat=True)
     stream.cancel()
     assert later.position != beat.position
+    assert 0 <= later.age_ms < 1000
+    assert later.sent_ms > beat.sent_ms > 0
     third = await sign_out(chancery, people[2])
     await chancery.until_inactive(people[2].tokens["access_token"])
     again = caller.watch(later.position)
@@ -225,6 +227,15 @@ async def test_health_and_reflection_are_open_to_all(chancery: Chancery) -> None
         for name in ("", "chancery.v1.TokenService"):
             answer = await health(health_pb2.HealthCheckRequest(service=name), timeout=PATIENCE_SECONDS)
             assert answer.status == health_pb2.HealthCheckResponse.SERVING
+        watch = caller.channel.unary_stream(
+            "/grpc.health.v1.Health/Watch",
+            health_pb2.HealthCheckRequest.SerializeToString,
+            health_pb2.HealthCheckResponse.FromString,
+        )(health_pb2.HealthCheckRequest(service=""), timeout=PATIENCE_SECONDS)
+        first = await watch.read()
+        assert isinstance(first, health_pb2.HealthCheckResponse)
+        assert first.status == health_pb2.HealthCheckResponse.SERVING
+        watch.cancel()
         reflect = caller.channel.stream_stream(
             "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
             reflection_pb2.ServerReflectionRequest.SerializeToString,

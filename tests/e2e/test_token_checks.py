@@ -1,5 +1,6 @@
 """Token checks by their short and their long way: both say the same, also of a whole batch at once."""
 
+import asyncio
 import json
 import re
 from collections import Counter
@@ -11,6 +12,7 @@ import pytest
 from tests.support.admins import CLIENTS, new_admin
 from tests.support.chancery import Chancery, bearer, problem_code
 from tests.support.tasks import eventually
+from tests.support.wire import exchange
 
 VALIDATE = "/v1/tokens/validate"
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
@@ -246,3 +248,12 @@ async def test_the_long_way_is_there_for_what_comes_in_pieces(
         "POST", VALIDATE, content=pieces(), headers={**introspector, "content-type": JSON}
     )
     assert [one["active"] for one in answer.json()["results"]] == [True] * 3
+
+
+async def test_forward_auth_waits_for_no_body(chancery: Chancery, tokens: Tokens) -> None:
+    """A gateway may pass its client's Content-Length on, and keep the body."""
+    head = f"GET /v1/forward-auth HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {tokens['active']}\r\n"
+    answer = await asyncio.wait_for(
+        exchange(chancery.query_url, f"{head}content-length: 5\r\n\r\n".encode()), 2
+    )
+    assert (answer.status, "x-auth-account" in answer.headers) == (200, True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import pytest
 import uvicorn
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from prometheus_client import CollectorRegistry
 from uvicorn.server import ServerState
 
@@ -18,7 +18,7 @@ from bench.load import http_request, read_answer
 from localstack.ports import LOOPBACK
 from runtime.serving.app import Vitals, new_app
 from runtime.serving.server import BoundedRequest, bind
-from runtime.serving.shedding import WorkBound
+from runtime.serving.shedding import MOST_RESTING_OF_ONE_PLACE, WorkBound, resting
 from tests.support.tasks import eventually
 
 MOST = 5
@@ -44,6 +44,10 @@ class Served:
         self.waiting -= 1
         return {}
 
+    async def rest(self, request: Request) -> dict[str, str]:
+        async with resting(request.scope):
+            return await self.wait()
+
     async def get(self, path: str) -> tuple[int, bytes, bytes]:
         reader, writer = await asyncio.open_connection(LOOPBACK, self.port)
         with contextlib.closing(writer):
@@ -62,6 +66,7 @@ async def served(bound: WorkBound | None) -> AsyncIterator[Served]:
     slow = Served(app=app, registry=registry)
     for path in ("/v1/slow", "/oauth/slow", "/at-hand"):
         app.add_api_route(path, slow.wait if "slow" in path else at_hand)
+    app.add_api_route("/v1/resting", slow.rest)
     config = uvicorn.Config(app, http=BoundedRequest, lifespan="off", log_config=None)
     config.load()
     listening = bind(LOOPBACK, 0)
@@ -105,6 +110,25 @@ async def test_who_would_be_one_too_many_is_told_so_at_once() -> None:
         assert [(await one)[0] for one in first] == [200] * MOST
         assert slow.value("chancery_requests_in_work") == 0
         assert (await slow.get("/v1/slow"))[0] == 200
+
+
+async def test_who_waits_for_news_holds_no_place_and_has_a_bound_of_its_own() -> None:
+    most = MOST * MOST_RESTING_OF_ONE_PLACE
+    async with served(WorkBound(most=MOST)) as slow:
+        waiting = [asyncio.create_task(slow.get("/v1/resting")) for _ in range(most)]
+        await eventually(lambda: are_waiting(slow, most))
+        assert slow.value("chancery_requests_in_work") == 0
+        assert (await slow.get("/at-hand"))[0] == 200
+        status, _, body = await slow.get("/v1/resting")
+        assert (status, json.loads(body)["type"]) == (503, "urn:chancery:problem:overloaded")
+        slow.may_go.set()
+        assert [(await one)[0] for one in waiting] == [200] * most
+        assert slow.value("chancery_requests_in_work") == 0
+        assert (await slow.get("/v1/resting"))[0] == 200
+
+
+async def are_waiting(slow: Served, count: int) -> bool:
+    return slow.waiting == count
 
 
 async def is_full(slow: Served) -> bool:

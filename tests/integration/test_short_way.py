@@ -67,7 +67,10 @@ async def place() -> AsyncIterator[Place]:
     protocol = with_short_way(found)
     assert issubclass(protocol, ShortRequest)
     protocol.head_seconds = protocol.body_seconds = LIMIT_SECONDS
-    config = uvicorn.Config(found, http=protocol, lifespan="off", log_config=None, limit_concurrency=10)
+    protocol.stalled_seconds = protocol.close_seconds = LIMIT_SECONDS
+    config = uvicorn.Config(
+        found, http=protocol, lifespan="off", log_config=None, limit_concurrency=10, timeout_keep_alive=1
+    )
     config.load()
     listening = bind(LOOPBACK, 0)
     found.port = listening.getsockname()[1]
@@ -162,6 +165,15 @@ async def test_answers_keep_the_order_of_their_requests(place: Place) -> None:
     assert came.index(b"long yes 1") < came.index(b"yes 2")
 
 
+async def test_a_short_answer_sets_no_end_to_a_long_one_behind_it(place: Place) -> None:
+    """Uvicorn closes an idle connection after a second here; this one is not idle."""
+    held = request(b"no 2", head="POST /held HTTP/1.1")
+    asking = asyncio.create_task(exchange(place, request(b"yes 1") + held, answers=2))
+    await asyncio.sleep(1.3)  # longer than an idle connection lives
+    place.holds.set()
+    assert (await asking).endswith(b"long no 2")
+
+
 async def test_a_bug_is_logged_and_the_application_answers(place: Place) -> None:
     with capture_logs() as lines:
         assert (await exchange(place, request(b"bug 1"))).endswith(b"long bug 1")
@@ -202,9 +214,13 @@ async def test_one_who_reads_nothing_is_not_answered_for_ever(place: Place) -> N
     async def is_held_back() -> bool:
         return writer.transport.get_write_buffer_size() > len(body) and bool(place.seen)
 
+    async def is_gone() -> bool:
+        return writer.transport.is_closing()
+
     try:
         await eventually(is_held_back)
         assert (await exchange(place, request(b"yes 2"))).endswith(b"short yes 2")
+        await eventually(is_gone)
     finally:
         writer.transport.abort()
 

@@ -161,6 +161,23 @@ async def test_callers_who_go_away_open_nothing(pool: Pool) -> None:
     await heals(pool)
 
 
+async def test_callers_who_waited_for_long_had_no_answer_either(projector_stack: StackInfo) -> None:
+    """A token check has less patience than PostgreSQL's pool."""
+    async with postgres_pool(projector_stack) as pool:
+        await pool.ask()
+        pool.link.turn("hang")
+
+        async def asks_in_vain() -> None:
+            with contextlib.suppress(TimeoutError, *DOWN):
+                async with asyncio.timeout(TIMEOUT_SECONDS - 0.05):
+                    await pool.ask()
+
+        await asyncio.gather(*(asks_in_vain() for _ in range(MOST_AT_ONCE)))
+        assert pool.circuit.is_open
+        pool.link.turn("fair")
+        await heals(pool)
+
+
 async def test_a_pool_is_not_judged_by_the_deadlines_of_another(projector_stack: StackInfo) -> None:
     async with link_to(urlsplit(projector_stack.redis_url).port or 0) as link:
         url = link.url(projector_stack.redis_url)

@@ -11,7 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
-from query_api.rpc.interceptors import Limits, Observe
+from query_api.rpc.interceptors import FirstMessage, Limits, Observe
 from query_api.tokens import CannotKnowError
 
 TRACE = "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01"
@@ -20,9 +20,10 @@ Answer = Callable[[bytes, Any], Awaitable[bytes]]
 
 @asynccontextmanager
 async def serving(
-    answer: Answer, limits: Limits, registry: CollectorRegistry
+    answer: Answer, limits: Limits, registry: CollectorRegistry, first: FirstMessage | None = None
 ) -> AsyncIterator[grpc.aio.Channel]:
-    server = grpc.aio.server(interceptors=(Observe(registry), limits))
+    interceptors = (Observe(registry), first or FirstMessage(), limits)
+    server = grpc.aio.server(interceptors=interceptors, maximum_concurrent_rpcs=600)
     methods: dict[str, Any] = {"Ask": grpc.unary_unary_rpc_method_handler(answer)}
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.v1.Test", methods),))
     port = server.add_insecure_port("127.0.0.1:0")
@@ -95,6 +96,22 @@ async def test_a_call_has_an_end_and_calls_a_bound() -> None:
         gone = [ask(channel, timeout=0.1) for _ in range(2)]
         assert {(await failure_of(call)).code() for call in gone} == {grpc.StatusCode.DEADLINE_EXCEEDED}
         holding.set()
+        assert await ask(channel, b"again") == b"again"
+
+
+async def test_a_call_whose_message_never_comes_has_an_end_too() -> None:
+    async def answer(content: bytes, _: Any) -> bytes:
+        return content
+
+    async def never() -> AsyncIterator[bytes]:
+        await asyncio.Event().wait()
+        yield b""
+
+    async with serving(answer, Limits(), CollectorRegistry(), FirstMessage(seconds=0.3)) as channel:
+        silent: Any = channel.stream_unary("/test.v1.Test/Ask")
+        calls = [silent(never()) for _ in range(600)]
+        late = grpc.StatusCode.DEADLINE_EXCEEDED
+        assert {(await failure_of(call)).code() for call in calls} == {late}
         assert await ask(channel, b"again") == b"again"
 
 
