@@ -6,11 +6,11 @@ BIN := .venv/bin
 BOOTSTRAP := $(PYTHON) localstack/bootstrap.py
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs inbox clean demo lint check test soak format runtime dev
+.PHONY: help up down status logs inbox clean demo lint check test soak bench format runtime dev
 
 help:
 	@echo "make up | demo | status | logs | inbox | down | clean     the local stack"
-	@echo "make lint | check | test | soak | format                 development"
+	@echo "make lint | check | test | soak | bench | format         development"
 
 runtime:
 	@$(BOOTSTRAP) runtime
@@ -56,6 +56,11 @@ test: dev
 soak: dev
 	$(BIN)/python -m tests.soak simulation $(if $(SCHEDULES),--count $(SCHEDULES))
 	$(BIN)/python -m tests.soak faults $(if $(FAULT_RUNS),--count $(FAULT_RUNS))
+
+# Token checks and revocation, on a quiet machine: about 7 minutes. What it prints belongs into docs/reference/benchmarks.md.
+bench: dev
+	$(BIN)/python -m bench.tokens --json
+	$(BIN)/python -m bench.revocation --samples 3000 --json
 
 format: dev
 	$(BIN)/ruff format .

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from sys import intern
 from typing import Any
 
 from runtime.encoding import parse_base64url
@@ -132,20 +133,26 @@ def _claims(payload: dict[str, Any], issuer: str) -> Claims | None:
         person = {
             "session_id": payload["sid"],
             "auth_time": payload["auth_time"],
-            "acr": payload["acr"],
-            "amr": amr,
+            "acr": intern(payload["acr"]),
+            "amr": _shared(amr),
         }
     return Claims(
-        issuer=payload["iss"],
+        issuer=issuer,
         subject=payload["sub"],
-        audience=audience,
-        client_id=payload["client_id"],
-        scope=payload["scope"],
+        audience=_shared(audience),
+        client_id=intern(payload["client_id"]),
+        scope=intern(payload["scope"]),
         token_id=payload["jti"],
         issued_at=payload["iat"],
         expires_at=payload["exp"],
         **person,
     )
+
+
+@lru_cache(maxsize=256)
+def _shared(strings: tuple[str, ...]) -> tuple[str, ...]:
+    """The same object for all tokens that say the same: they are kept by the hundred thousand."""
+    return strings
 
 
 def _strings(value: object) -> tuple[str, ...]:
