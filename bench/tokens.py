@@ -22,6 +22,7 @@ import uvloop
 from bench.blast import Question, blast
 from bench.fixed_answer import fixed_answer
 from bench.load import CpuMeter, Tally, http_request, resident_bytes
+from bench.peers import measure_peers
 from bench.token_clients import measure_grpc, measure_sdk, query_process
 from cli.admin import register_client
 from command_api.app import open_writer
@@ -117,10 +118,9 @@ async def revoke(port: int, tokens: Sequence[str], basic: str) -> None:
     assert (len(tally.seconds), tally.wrong) == (len(questions), 0)
 
 
-async def measure(stack: StackInfo, ceiling_port: int, count: int) -> dict[str, dict[str, float]]:
-    os.environ.update(stack.settings)
-    settings = load_settings()
-    client = await register_client(settings, "bench", ("chancery.introspect",), ())
+async def measure(
+    stack: StackInfo, settings: Settings, client: Mapping[str, str], ceiling_port: int, count: int
+) -> dict[str, dict[str, float]]:
     basic = basic_of(client)
     tokens = await mint(settings, client["client_id"], count)
     gone = frozenset(tokens[: count // REVOKED_OF])
@@ -138,7 +138,9 @@ async def measure(stack: StackInfo, ceiling_port: int, count: int) -> dict[str, 
         ],
     }
     port = urlsplit(stack.query_url).port or 0
-    cold = await blast(port, targets["introspect_spread"], connections=CONNECTIONS, seconds=120, most=count)
+    patience = max(120, count / 2000)
+    spread_out = targets["introspect_spread"]
+    cold = await blast(port, spread_out, connections=CONNECTIONS, seconds=patience, most=count)
     rows = {"introspect_cold": _row(cold)}
     print({"target": "introspect_cold", **rows["introspect_cold"]}, flush=True)
     query = query_process(stack)
@@ -194,6 +196,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
     parser.add_argument("--tokens", type=int, default=TOKENS)
+    parser.add_argument("--targets", choices=("own", "all"), default="own", help="all: other servers too")
+    parser.add_argument("--peers", type=Path, default=Path("../shared/peers"), help="where their scripts are")
     arguments = parser.parse_args()
     collect_seldom()
     ports = free_port_variables()
@@ -203,8 +207,16 @@ def main() -> None:
         home = Path(folder)
         stack = start_stack(home, {**os.environ, **more}, lifetime="caller")
         try:
-            with fixed_answer() as ceiling_port, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                rows = runner.run(measure(stack, ceiling_port, arguments.tokens))
+            os.environ.update(stack.settings)
+            settings = load_settings()
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                client = runner.run(register_client(settings, "bench", ("chancery.introspect",), ()))
+                with fixed_answer() as ceiling:
+                    rows = runner.run(measure(stack, settings, client, ceiling, arguments.tokens))
+            if arguments.targets == "all":
+                for name, row in measure_peers(arguments.peers, stack, client):
+                    print({"target": name, **row}, flush=True)
+                    rows[name] = row
         finally:
             stop_stack(home)
     found = {**rows, "load_at_start": round(load, 2)}
