@@ -2,7 +2,7 @@
 
 `python -m bench.tokens --json` starts Chancery and a fixed answer on the same server, measures both in turn with the
 same generator, and prints one JSON object as its last line. The generator knows which tokens are revoked and counts
-every answer that is wrong. About 3 minutes.
+every answer that is wrong. About 5 minutes; `--targets all` measures other servers too (`bench/peers.py`).
 """
 
 import argparse
