@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from contextvars import ContextVar
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import grpc
 import structlog
@@ -212,18 +212,29 @@ class FirstMessage(Interceptor):
         raise RefusedError(grpc.StatusCode.INVALID_ARGUMENT, "validation-failed", title)
 
 
+class Bound(NamedTuple):
+    """How many at the same time, and each for how long."""
+
+    most: int
+    seconds: float
+
+
+_CALLS = Bound(MOST_CALLS, CALL_SECONDS)
+_OTHER_STREAMS = Bound(MOST_OTHER_STREAMS, OTHER_STREAM_SECONDS)
+
+
 class Limits(Interceptor):
     """No more calls at the same time than fit, and none for ever. The streams of `endless` have bounds of their own."""
 
     def __init__(
         self,
-        most_calls: int = MOST_CALLS,
-        call_seconds: float = CALL_SECONDS,
+        calls: Bound = _CALLS,
+        streams: Bound = _OTHER_STREAMS,
         endless: frozenset[str] = frozenset(),
     ) -> None:
         super().__init__()
-        self._left = {"calls": most_calls, "streams": MOST_OTHER_STREAMS}
-        self._seconds = {"calls": call_seconds, "streams": OTHER_STREAM_SECONDS}
+        self._bounds = {"calls": calls, "streams": streams}
+        self._in_work = {"calls": 0, "streams": 0}
         self._endless = endless
 
     def around(self, call: str, context: Context) -> AbstractAsyncContextManager[None]:  # noqa: ARG002  # as all have it
@@ -231,18 +242,19 @@ class Limits(Interceptor):
 
     @asynccontextmanager
     async def _place(self, kind: str) -> AsyncIterator[None]:
-        if self._left[kind] == 0:
+        bound = self._bounds[kind]
+        if self._in_work[kind] >= bound.most:
             title = f"Too many {kind} are in work here. Try again."
             raise RefusedError(grpc.StatusCode.RESOURCE_EXHAUSTED, "overloaded", title)
-        self._left[kind] -= 1
+        self._in_work[kind] += 1
         try:
-            async with asyncio.timeout(self._seconds[kind]):
+            async with asyncio.timeout(bound.seconds):
                 yield
         except TimeoutError:
             title = "The call took longer than it may."
             raise RefusedError(grpc.StatusCode.DEADLINE_EXCEEDED, "deadline-exceeded", title) from None
         finally:
-            self._left[kind] += 1
+            self._in_work[kind] -= 1
 
     def _wrap(self, call: str, handler: Handler) -> Handler:
         if not handler.response_streaming:

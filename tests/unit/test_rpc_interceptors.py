@@ -11,11 +11,23 @@ import pytest
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
-from query_api.rpc.interceptors import FirstMessage, Limits, Observe
+from query_api.rpc.interceptors import Bound, FirstMessage, Limits, Observe
 from query_api.tokens import CannotKnowError
 
 TRACE = "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01"
 Answer = Callable[[bytes, Any], Awaitable[bytes]]
+
+
+async def _talk(_: bytes, __: Any) -> AsyncIterator[bytes]:
+    while True:
+        yield b"word"
+        await asyncio.sleep(0.05)  # as somebody who talks without an end
+
+
+async def _talk_by_writing(_: bytes, context: Any) -> None:
+    """The other way to answer with a stream, which health's Watch takes."""
+    async for word in _talk(b"", None):
+        await context.write(word)
 
 
 @asynccontextmanager
@@ -24,7 +36,11 @@ async def serving(
 ) -> AsyncIterator[grpc.aio.Channel]:
     interceptors = (Observe(registry), first or FirstMessage(), limits)
     server = grpc.aio.server(interceptors=interceptors, maximum_concurrent_rpcs=600)
-    methods: dict[str, Any] = {"Ask": grpc.unary_unary_rpc_method_handler(answer)}
+    methods: dict[str, Any] = {
+        "Ask": grpc.unary_unary_rpc_method_handler(answer),
+        "Hear": grpc.unary_stream_rpc_method_handler(_talk),
+        "Watch": grpc.unary_stream_rpc_method_handler(_talk_by_writing),
+    }
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.v1.Test", methods),))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
@@ -87,7 +103,7 @@ async def test_a_call_has_an_end_and_calls_a_bound() -> None:
         await holding.wait()
         return content
 
-    async with serving(answer, Limits(most_calls=2, call_seconds=0.5), CollectorRegistry()) as channel:
+    async with serving(answer, Limits(Bound(2, 0.5)), CollectorRegistry()) as channel:
         held = [ask(channel, b"1"), ask(channel, b"2")]
         for _ in held:
             await inside.acquire()
@@ -97,6 +113,26 @@ async def test_a_call_has_an_end_and_calls_a_bound() -> None:
         assert {(await failure_of(call)).code() for call in gone} == {grpc.StatusCode.DEADLINE_EXCEEDED}
         holding.set()
         assert await ask(channel, b"again") == b"again"
+
+
+async def _all_of(stream: Any) -> None:
+    while True:
+        await stream.read()
+
+
+@pytest.mark.parametrize("method", ["Hear", "Watch"])
+async def test_streams_that_are_open_to_all_have_an_end_and_a_bound(method: str) -> None:
+    async def answer(content: bytes, _: Any) -> bytes:
+        return content
+
+    async with serving(answer, Limits(streams=Bound(2, 0.5)), CollectorRegistry()) as channel:
+        hear: Any = channel.unary_stream(f"/test.v1.Test/{method}")
+        streams = [hear(b"", timeout=10) for _ in range(2)]
+        assert [await stream.read() for stream in streams] == [b"word"] * 2
+        assert (await failure_of(hear(b"", timeout=10).read())).code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        for stream in streams:
+            assert (await failure_of(_all_of(stream))).code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert await hear(b"", timeout=10).read() == b"word"
 
 
 async def test_a_call_whose_message_never_comes_has_an_end_too() -> None:
@@ -135,7 +171,7 @@ async def test_no_answer_is_crossed_when_calls_are_cancelled() -> None:
         return False
 
     registry = CollectorRegistry()
-    async with serving(answer, Limits(most_calls=500), registry) as channel:
+    async with serving(answer, Limits(Bound(500, 10)), registry) as channel:
         cancelled = 0
         for first in range(0, 4_000, 200):
             cancelled += sum(await asyncio.gather(*(one(channel, first + n) for n in range(200))))
