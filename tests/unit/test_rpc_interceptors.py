@@ -108,7 +108,9 @@ async def test_a_call_has_an_end_and_calls_a_bound() -> None:
         for _ in held:
             await inside.acquire()
         assert (await failure_of(ask(channel))).code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-        assert [(await failure_of(call)).code() for call in held] == [grpc.StatusCode.DEADLINE_EXCEEDED] * 2
+        ends = [await failure_of(call) for call in held]
+        assert {end.code() for end in ends} == {grpc.StatusCode.DEADLINE_EXCEEDED}
+        assert {end.details() for end in ends} == {"deadline-exceeded: The call took longer than it may."}
         gone = [ask(channel, timeout=0.1) for _ in range(2)]
         assert {(await failure_of(call)).code() for call in gone} == {grpc.StatusCode.DEADLINE_EXCEEDED}
         holding.set()
@@ -131,7 +133,8 @@ async def test_streams_that_are_open_to_all_have_an_end_and_a_bound(method: str)
         assert [await stream.read() for stream in streams] == [b"word"] * 2
         assert (await failure_of(hear(b"", timeout=10).read())).code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         for stream in streams:
-            assert (await failure_of(_all_of(stream))).code() is grpc.StatusCode.DEADLINE_EXCEEDED
+            ended = await failure_of(_all_of(stream))
+            assert ended.details() == "deadline-exceeded: The call took longer than it may."
         assert await hear(b"", timeout=10).read() == b"word"
 
 
