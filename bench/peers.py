@@ -10,12 +10,14 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from bench.token_clients import query_process
 from localstack.stack import StackInfo, running_stack
 
+Row = tuple[str, dict[str, Any]]
 PEERS = ("keycloak", "hydra")
 WORKLOADS = ("introspect_spread", "introspect_hot")
 POOL = 5000
@@ -23,25 +25,36 @@ POOL = 5000
 PEER_SECONDS = 1800.0
 
 
-def measure_peers(
-    folder: Path, stack: StackInfo, client: Mapping[str, str]
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """A row for each server and number of connections; one that does not run is said so and left out."""
+@contextmanager
+def scripts_of(folder: Path) -> Iterator[Path]:
+    """A copy of theirs, because they write their results beside themselves."""
     with tempfile.TemporaryDirectory() as scratch:
         scripts = Path(scratch) / "peers"
         shutil.copytree(folder, scripts)
-        (scripts / "results").chmod(0o755)
+        for one in (scripts, scripts / "results"):
+            one.chmod(0o755)
+        yield scripts
+
+
+def measure_chancery(folder: Path, stack: StackInfo, client: Mapping[str, str]) -> list[Row]:
+    """By the peers' generator, which is not ours: a row for each workload and number of connections."""
+    with scripts_of(folder) as scripts:
         (scripts / "ours.json").write_text(json.dumps(_chancery(stack, client)))
         state = running_stack(stack.home)
         database = None if state is None else state.processes["postgres"].pid
         own = ("target", "ours.json", "--name", "chancery", "--workloads", ",".join(WORKLOADS))
         pids = ("--pids", str(query_process(stack)), "--db-pids", str(database))
-        yield from _rows(scripts, "chancery", (*own, *pids))
+        return list(_rows(scripts, "chancery", (*own, *pids)))
+
+
+def measure_peers(folder: Path) -> Iterator[Row]:
+    """Once no stack of ours runs. One that cannot be measured is said so and left out."""
+    with scripts_of(folder) as scripts:
         for peer in PEERS:
             yield from _rows(scripts, peer, (peer,))
 
 
-def _rows(scripts: Path, name: str, arguments: tuple[str, ...]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _rows(scripts: Path, name: str, arguments: tuple[str, ...]) -> Iterator[Row]:
     environment = {**os.environ, "PEERS_ONLY": ",".join(WORKLOADS)}
     results = scripts / "results" / f"{name}.jsonl"
     results.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ import json
 import os
 import statistics
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote_plus, urlsplit
@@ -22,7 +22,7 @@ import uvloop
 from bench.blast import Question, blast
 from bench.fixed_answer import fixed_answer
 from bench.load import CpuMeter, Tally, http_request, resident_bytes
-from bench.peers import measure_peers
+from bench.peers import Row, measure_chancery, measure_peers
 from bench.token_clients import measure_grpc, measure_sdk, query_process
 from cli.admin import register_client
 from command_api.app import open_writer
@@ -192,6 +192,14 @@ def _row(tally: Tally) -> dict[str, float]:
     }
 
 
+def _shown(rows: Iterable[Row]) -> dict[str, dict[str, Any]]:
+    found = {}
+    for name, row in rows:
+        print({"target": name, **row}, flush=True)
+        found[name] = row
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
@@ -214,11 +222,11 @@ def main() -> None:
                 with fixed_answer() as ceiling:
                     rows = runner.run(measure(stack, settings, client, ceiling, arguments.tokens))
             if arguments.targets == "all":
-                for name, row in measure_peers(arguments.peers, stack, client):
-                    print({"target": name, **row}, flush=True)
-                    rows[name] = row
+                rows |= _shown(measure_chancery(arguments.peers, stack, client))
         finally:
             stop_stack(home)
+    if arguments.targets == "all":
+        rows |= _shown(measure_peers(arguments.peers))
     found = {**rows, "load_at_start": round(load, 2)}
     print(json.dumps(found) if arguments.json else found)
 
