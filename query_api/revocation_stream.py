@@ -18,7 +18,10 @@ Seqs = tuple[int, ...]
 HEARTBEAT_SECONDS = 0.5
 MOST_STREAMS = 500
 """Of one process."""
-_PIECE = 500
+PIECE = 500
+"""So many are told before others have their turn."""
+MEMBERS = {"session": "session_id", "jti": "jti", "client": "client_id"}
+"""What an answer calls the id of each kind."""
 _POSITION = re.compile(r"(\d{1,4}):(-1|\d{1,15})")
 
 
@@ -60,7 +63,7 @@ async def follow_revocations(
                 partition, seq = revocation.place
                 if seq > heard[partition]:
                     yield News(revocation=revocation, position=heard)
-                if number % _PIECE == 0:
+                if number % PIECE == 0:
                     await asyncio.sleep(0)  # others have their turn
         while may_go_on() and not listener.is_lost:
             # One moment: what the heartbeat vouches for is in `news`, and is told before it.

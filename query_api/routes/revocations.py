@@ -12,7 +12,9 @@ from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import StreamingResponse
 
 from query_api.revocation_stream import (
+    MEMBERS,
     MOST_STREAMS,
+    PIECE,
     Heartbeat,
     News,
     Seqs,
@@ -27,8 +29,6 @@ from readmodels.revocation_feed import Revocation
 from runtime.serving.answers import problem
 
 PROJECTORS = ("sessions", "revoked_tokens", "clients")
-_PIECE = 500
-_NAMES = {"session": "session_id", "jti": "jti", "client": "client_id"}
 router = APIRouter(tags=["tokens"])
 
 
@@ -68,8 +68,8 @@ async def server_sent(told: AsyncIterator[Snapshot | News | Heartbeat]) -> Async
 async def _snapshot(snapshot: Snapshot) -> AsyncIterator[bytes]:
     known, position = snapshot.revocations, render_positions(snapshot.position)
     yield f'event: snapshot\nid: {position}\ndata: {{"revocations":['.encode()
-    for first in range(0, len(known), _PIECE):
-        some = ",".join(_json(revocation) for revocation in known[first : first + _PIECE])
+    for first in range(0, len(known), PIECE):
+        some = ",".join(_json(revocation) for revocation in known[first : first + PIECE])
         yield (("," if first else "") + some).encode()
         await asyncio.sleep(0)  # others have their turn
     yield b"]}\n\n"
@@ -81,7 +81,7 @@ def _event(kind: str, position: Seqs, data: str) -> bytes:
 
 def _json(revocation: Revocation) -> str:
     members: dict[str, Any] = {
-        _NAMES[revocation.kind]: revocation.id,
+        MEMBERS[revocation.kind]: revocation.id,
         "position": revocation.position,
         "until_ms": revocation.until_ms,
     }

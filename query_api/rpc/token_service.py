@@ -9,7 +9,9 @@ import grpc
 
 from query_api.checked_tokens import CheckedToken, access_members
 from query_api.revocation_stream import (
+    MEMBERS,
     MOST_STREAMS,
+    PIECE,
     Heartbeat,
     News,
     Seqs,
@@ -27,9 +29,7 @@ from readmodels.revocation_feed import Revocation
 
 NAME = pb.DESCRIPTOR.services_by_name["TokenService"].full_name
 ENDLESS = frozenset({f"/{NAME}/WatchRevocations"})
-_PIECE = 500
 _TOKEN = re.compile(r"[A-Za-z0-9._-]{1,8192}")
-_NAMES = {"session": "session_id", "jti": "jti", "client": "client_id"}
 
 
 class TokenService:
@@ -130,7 +130,7 @@ async def _messages(told: Snapshot | News | Heartbeat) -> AsyncIterator[pb.Revoc
         case Snapshot():
             for number, one in enumerate(told.revocations, 1):
                 yield _revocation(one, None)
-                if number % _PIECE == 0:
+                if number % PIECE == 0:
                     await asyncio.sleep(0)  # others have their turn
         case News():
             yield _revocation(told.revocation, told.position)
@@ -142,5 +142,5 @@ async def _messages(told: Snapshot | News | Heartbeat) -> AsyncIterator[pb.Revoc
 def _revocation(revocation: Revocation, position: Seqs | None) -> pb.Revocation:
     known = "" if position is None else render_positions(position)
     message = pb.Revocation(position=known)
-    setattr(message, _NAMES[revocation.kind], revocation.id)
+    setattr(message, MEMBERS[revocation.kind], revocation.id)
     return message

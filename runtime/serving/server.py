@@ -97,8 +97,10 @@ class BoundedRequest(HttpToolsProtocol):
         self._abort_after(self.stalled_seconds)
 
     def resume_writing(self) -> None:
+        """One that is closed already goes at its time, however little its client takes in between."""
         super().resume_writing()
-        self._stop_abort()
+        if not self.transport.is_closing():
+            self._stop_abort()
 
     def timeout_keep_alive_handler(self) -> None:
         self._close()
