@@ -4,7 +4,7 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 
 import pytest
@@ -21,7 +21,6 @@ from tests.support.unlimited import UNLIMITED
 
 SEEDS = 1
 PEOPLE = 3
-STEPS = 45
 STALE_SECONDS = 5.0
 """The default of CHANCERY_REVOCATION_STALE_SECONDS: as long may a feed that hears nothing be believed."""
 CALM_SECONDS = 1.0
@@ -70,12 +69,18 @@ class History:
         self.faults = 0
         self.kids: set[str | None] = set()
 
-    async def step(self) -> None:
+    def steps(self) -> list[Callable[[], Awaitable[None]]]:
+        """Each kind so often, in an order of chance; somebody signs in before and after all of it."""
         happens = {
-            self._issue: 8, self._issue_to_a_client: 3, self._rotate: 5, self._sign_out: 2, self._revoke: 2,
-            self._disable: 1, self._enable: 4, self._change_key: 2, self._lose_stores: 2, self.calm_down: 7,
+            self.issue: 8, self._issue_to_a_client: 3, self._rotate: 5, self._sign_out: 4, self._revoke: 2,
+            self._disable: 1, self.enable: 4, self._change_key: 2, self._lose_stores: 2, self.calm_down: 6,
         }  # fmt: skip
-        await self._chance.choices(list(happens), list(happens.values()))[0]()
+        steps = [work for work, count in happens.items() for _ in range(count)]
+        self._chance.shuffle(steps)
+        return [self.issue, self.issue, *steps]
+
+    async def step(self, work: Callable[[], Awaitable[None]]) -> None:
+        await work()
         most = ASKED_IN_A_FAULT if self._calm_since == float("inf") else ASKED_OF_EACH_STEP
         count = min(most, len(self.model.tokens))
         for token in self._chance.sample(self.model.tokens, count):
@@ -113,7 +118,7 @@ class History:
         self.faults += 1
         self._calm_since = float("inf")
 
-    async def _issue(self) -> None:
+    async def issue(self) -> None:
         person = self._chance.choice(self._people)
         answer = await self._chancery.sign_in(person.email)
         assert (answer.status_code == 201) == (person.email not in self._disabled), answer.text
@@ -164,7 +169,7 @@ class History:
             if token.person == person.email:
                 self.model.end(token.lives_with)
 
-    async def _enable(self) -> None:
+    async def enable(self) -> None:
         for person in [one for one in self._people if one.email in self._disabled]:
             await self._act(person, "enable")
             self._disabled.discard(person.email)
@@ -207,13 +212,17 @@ async def test_every_answer_is_the_models_or_503(seed: int, own: Chancery) -> No
     async with open_gated(own) as gated:
         await asyncio.sleep(STALE_SECONDS + CALM_SECONDS)  # from here on nothing excuses a 503 but a fault
         history = History(gated, admin, people, random.Random(seed))
-        for _ in range(STEPS):
-            await history.step()
+        for work in history.steps():
+            await history.step(work)
         await history.calm_down()
         await asyncio.sleep(STALE_SECONDS + CALM_SECONDS)  # all that was acknowledged is in force
+        await history.enable()
+        await history.issue()
         for token in history.model.tokens:
             await history.check(token)
     assert min(history.answers["active"], history.answers["inactive"], history.faults) > 0
     assert len(history.kids) > 1
+    ended = [one for one in history.model.tokens if one.lives_with in history.model.over_since]
+    assert {(bool(one.person), one.is_refresh) for one in ended} >= {(True, False), (True, True)}
     trials = sum(history.answers.values())
     record("every answer is the model's or 503", trials, faults=history.faults, **history.answers)
