@@ -5,8 +5,10 @@ see whether the store is back, and any answer closes it. The states and the coun
 goes by the monotonic clock; what a call's end proves is decided here.
 """
 
+import asyncio
 import contextlib
 import time
+from collections.abc import AsyncIterator
 from functools import partial
 
 from circuitbreaker import CircuitBreaker
@@ -50,17 +52,23 @@ class Circuit:
         self.require_not_open()
         now = time.monotonic()
         if now < self._probe_until:
-            raise self._refused()
+            raise self.refused()
         self._probe_until = now + PROBE_SECONDS
         return True
 
     def require_not_open(self) -> None:
         """The refusal while not even probes are let through."""
         if self._breaker.opened:
-            raise self._refused()
+            raise self.refused()
 
-    def _refused(self) -> Exception:
-        return self._refusal(f"{self._store}: not asked, because it did not answer")
+    def admit_late(self, began: float, silent_seconds: float) -> None:
+        """The refusal for who has waited since then, if it opened meanwhile, or all was silence for so long."""
+        self.admit()
+        if time.monotonic() - began >= silent_seconds and self._heard_at < began:
+            raise self.refused()
+
+    def refused(self, reason: str = "not asked, because it did not answer") -> Exception:
+        return self._refusal(f"{self._store}: {reason}")
 
     def heard(self) -> None:
         """The store answered, if only to refuse."""
@@ -83,6 +91,38 @@ class Circuit:
         self._probe_until = 0.0
         if self.is_open and not was_open:
             _log.warning("a store is not asked for a moment, because it does not answer", store=self._store)
+
+
+class Places:
+    """How many may ask a store at once. Who waits for a place has not asked yet, and may well be answered after it.
+
+    But who waited for half the time that one answer may take, while nobody had one, need not wait again.
+    """
+
+    def __init__(
+        self, count: int, circuit: Circuit, *, answer_seconds: float, patience_seconds: float
+    ) -> None:
+        self._free = asyncio.Semaphore(count)
+        self._circuit = circuit
+        self._silent_seconds = answer_seconds / 2
+        self._patience_seconds = patience_seconds
+
+    @contextlib.asynccontextmanager
+    async def taken(self) -> AsyncIterator[None]:
+        """The circuit's refusal if none is free in time, or the store is not to be asked."""
+        is_probe = self._circuit.admit()
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(self._patience_seconds):
+                await self._free.acquire()
+        except TimeoutError:
+            raise self._circuit.refused("no connection was free in time") from None
+        try:
+            if not is_probe:
+                self._circuit.admit_late(began, self._silent_seconds)
+            yield
+        finally:
+            self._free.release()
 
 
 def show_circuits(registry: CollectorRegistry, **circuits: Circuit) -> None:

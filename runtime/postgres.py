@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import asyncpg
 
-from runtime.circuit import Circuit
+from runtime.circuit import Circuit, Places
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -155,6 +155,12 @@ class Postgres:
         self._pool = pool
         self._timeout_seconds = timeout_seconds
         self._patience_seconds = max(timeout_seconds, _CONNECT_SECONDS + _MARGIN_SECONDS)
+        self._places = Places(
+            pool.get_max_size(),
+            circuit,
+            answer_seconds=timeout_seconds,
+            patience_seconds=self._patience_seconds,
+        )
         self.circuit = circuit
 
     @classmethod
@@ -162,7 +168,6 @@ class Postgres:
         circuit = Circuit("PostgreSQL", PostgresUnavailableError)
 
         async def connect(*values: Any, **options: Any) -> "asyncpg.Connection[asyncpg.Record]":
-            circuit.require_not_open()  # who waited for a place may have come before it opened
             with _told(circuit):
                 return await asyncpg.connect(*values, **options)
 
@@ -205,17 +210,17 @@ class Postgres:
 
         While the pool has no answers it fails at once.
         """
-        self.circuit.admit()
-        with _translated():
-            raw = await self._pool.acquire(timeout=self._patience_seconds)
-        try:
-            yield Connection(raw, self.circuit)
-        except asyncio.CancelledError:
-            _drop(raw)
-            raise
-        finally:
-            with contextlib.suppress(PostgresUnavailableError), _translated():
-                await self._pool.release(raw, timeout=_CLOSE_SECONDS)
+        async with self._places.taken():
+            with _translated():
+                raw = await self._pool.acquire(timeout=self._patience_seconds)
+            try:
+                yield Connection(raw, self.circuit)
+            except asyncio.CancelledError:
+                _drop(raw)
+                raise
+            finally:
+                with contextlib.suppress(PostgresUnavailableError), _translated():
+                    await self._pool.release(raw, timeout=_CLOSE_SECONDS)
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:

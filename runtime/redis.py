@@ -15,7 +15,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
-from runtime.circuit import Circuit
+from runtime.circuit import Circuit, Places
 
 MOST_CONNECTIONS = 32
 
@@ -34,8 +34,10 @@ class Valkey:
     def __init__(self, client: "Redis", *, timeout_seconds: float) -> None:
         self._client = client
         self._timeout_seconds = timeout_seconds
-        self._places = asyncio.Semaphore(MOST_CONNECTIONS)
         self.circuit = Circuit("Valkey", ValkeyUnavailableError)
+        self._places = Places(
+            MOST_CONNECTIONS, self.circuit, answer_seconds=timeout_seconds, patience_seconds=timeout_seconds
+        )
 
     @classmethod
     def open(cls, url: str, *, timeout_seconds: float) -> Self:
@@ -76,19 +78,11 @@ class Valkey:
 
     @contextlib.asynccontextmanager
     async def asking(self, *, more_seconds: float = 0.0) -> AsyncIterator[None]:
-        """For one call, which may take `more_seconds` than others. Who waits for a place has not asked yet."""
-        is_probe = self.circuit.admit()
-        with translated():
-            async with asyncio.timeout(self._timeout_seconds):
-                await self._places.acquire()
-        try:
-            if not is_probe:
-                self.circuit.admit()  # it may have opened meanwhile
+        """For one call, which may take `more_seconds` than others."""
+        async with self._places.taken():
             with self._told(), translated():
                 async with asyncio.timeout(self._timeout_seconds + more_seconds):
                     yield
-        finally:
-            self._places.release()
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:

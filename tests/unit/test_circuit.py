@@ -1,11 +1,12 @@
 """When a store is not asked for a moment, and how it is asked again."""
 
+import asyncio
 import time
 
 import pytest
 from prometheus_client import CollectorRegistry
 
-from runtime.circuit import FAILURES, OPEN_SECONDS, PROBE_SECONDS, Circuit, show_circuits
+from runtime.circuit import FAILURES, OPEN_SECONDS, PROBE_SECONDS, Circuit, Places, show_circuits
 
 
 class GoneError(Exception):
@@ -82,3 +83,35 @@ def test_the_metric_says_which_store_is_not_asked() -> None:
         for store in ("postgres", "valkey")
     ]
     assert values == [1.0, 0.0]
+
+
+async def told_to_a_waiter(circuit: Circuit, hold_seconds: float, *, is_heard: bool) -> str:
+    """What one is told who waits for the only place."""
+    places = Places(1, circuit, answer_seconds=1, patience_seconds=1)
+
+    async def holds() -> None:
+        async with places.taken():
+            await asyncio.sleep(hold_seconds)  # a call
+            if is_heard:
+                circuit.heard()
+
+    holder = asyncio.create_task(holds())
+    await asyncio.sleep(0)
+    told = "may ask"
+    try:
+        async with places.taken():
+            pass
+    except GoneError as error:
+        told = str(error)
+    await holder
+    return told
+
+
+async def test_who_waited_in_silence_need_not_wait_again() -> None:
+    circuit = Circuit("store", GoneError)
+    assert (
+        await told_to_a_waiter(circuit, 0.6, is_heard=False) == "store: not asked, because it did not answer"
+    )
+    assert await told_to_a_waiter(circuit, 0.01, is_heard=False) == "may ask"
+    assert await told_to_a_waiter(circuit, 0.6, is_heard=True) == "may ask"
+    assert await told_to_a_waiter(circuit, 1.5, is_heard=True) == "store: no connection was free in time"
