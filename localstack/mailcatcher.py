@@ -1,6 +1,7 @@
 """An SMTP server that delivers nothing: it keeps every mail in the inbox file and says 250 once it is on disk.
 
-Only for addresses at `refused.test` it has no mailbox. Run as `python -m localstack.mailcatcher PORT INBOX`.
+Only for addresses at `refused.test` it has no mailbox. Run as `python -m localstack.mailcatcher PORT INBOX [HOST]`;
+in a container HOST is 0.0.0.0.
 """
 
 import asyncio
@@ -18,7 +19,7 @@ MOST_BYTES = 1 << 20
 HOST_NAME = "chancery.localhost"
 REFUSED_DOMAIN = "refused.test"
 """Mail to any address there bounces, so that one can see what follows from it."""
-ARGUMENTS = 3
+ARGUMENTS = (3, 4)
 
 
 class Catcher:
@@ -41,7 +42,7 @@ class Catcher:
         return "250 Kept"
 
 
-async def serve(port: int, inbox: Path) -> None:
+async def serve(port: int, inbox: Path, host: str = LOOPBACK) -> None:
     """Catch mails until SIGTERM or SIGINT."""
     inbox.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     loop = asyncio.get_running_loop()
@@ -53,12 +54,12 @@ async def serve(port: int, inbox: Path) -> None:
     def session() -> SMTP:
         return SMTP(catcher, hostname=HOST_NAME, data_size_limit=MOST_BYTES, enable_SMTPUTF8=True)
 
-    server = await loop.create_server(session, LOOPBACK, port)
+    server = await loop.create_server(session, host, port)
     await stopping.wait()
     server.close()
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != ARGUMENTS:
-        sys.exit("usage: python -m localstack.mailcatcher PORT INBOX")
-    asyncio.run(serve(int(sys.argv[1]), Path(sys.argv[2])))
+    if len(sys.argv) not in ARGUMENTS:
+        sys.exit("usage: python -m localstack.mailcatcher PORT INBOX [HOST]")
+    asyncio.run(serve(int(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:]))
