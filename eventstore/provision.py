@@ -50,17 +50,24 @@ class Topics:
         )
 
 
-async def create_topics(admin: KafkaAdmin, topics: Topics) -> None:
-    """Create what is missing; a topic that exists is left as it is."""
+def specs_of(topics: Topics) -> tuple[TopicSpec, ...]:
+    """What is made; topics that somebody else makes should be like these."""
     in_sync = {"min.insync.replicas": str(max(1, topics.replication_factor - 1))}
     made = ((topics.events, _KEEP_EVERYTHING), (topics.keys, _KEEP_LATEST), (topics.public, _KEEP_EVERYTHING))
-    for name, settings in made:
-        spec = TopicSpec(
+    return tuple(
+        TopicSpec(
             name=name,
             partitions=topics.partitions,
             replication_factor=topics.replication_factor,
             settings={**settings, **_BROKERS_TIME, **in_sync},
         )
+        for name, settings in made
+    )
+
+
+async def create_topics(admin: KafkaAdmin, topics: Topics) -> None:
+    """Create what is missing; a topic that exists is left as it is."""
+    for spec in specs_of(topics):
         await admin.create(spec)
 
 

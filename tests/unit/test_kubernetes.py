@@ -1,0 +1,265 @@
+"""k8s/: every object is valid, our pods may do nothing that they need not, and everything named in it exists."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import jsonschema
+import kubernetes_validate
+import pytest
+import yaml
+
+from cli.healthcheck import PORTS
+from eventstore.provision import Topics, specs_of
+from localstack.part import PROCESSES
+from runtime.settings import Settings
+from tests.support.containers import EXACT_TAG, ROOT
+from tests.support.crds import schema_file
+from tests.support.kubernetes import (
+    WORKLOADS,
+    Object,
+    containers,
+    is_closed,
+    labels_of,
+    name_of,
+    of_kind,
+    pods,
+    reached,
+    render,
+)
+
+OVERLAYS = ("local", "production")
+VERSION = "1.34"
+DNS = {"kube-system/kube-dns:53"}
+SMTP = {"local": {"mail:1025"}, "production": {"0.0.0.0/0:587", "0.0.0.0/0:465"}}
+TALKS_TO = {
+    "command": {"kafka:9092", "postgres:5432", "valkey:6379", "command:8091"},
+    "query": {"postgres:5432", "valkey:6379"},
+    "projectors": {"kafka:9092", "postgres:5432", "valkey:6379"},
+    "mailer": {"kafka:9092", "postgres:5432", "command:8081"},
+    "relay": {"kafka:9092", "postgres:5432"},
+    "risk": {"kafka:9092", "command:8081"},
+    "provision": {"kafka:9092", "postgres:5432"},
+}
+OPENED_BY = {"kafka": r"wait_for_topics|KafkaLog\(", "postgres": r"Postgres\.open", "valkey": r"Valkey\.open"}
+"""How the wiring of a process shows that it uses a store."""
+WIRING = {
+    "command": ("command_api/app.py", "command_api/fellows.py"),
+    "query": ("query_api/app.py",),
+    "projectors": ("projectors/app.py",),
+    "mailer": ("projectors/mailer_app.py",),
+    "relay": ("projectors/relay_app.py",),
+    "risk": ("projectors/risk_app.py",),
+    "provision": ("cli/provision.py",),
+}
+SECRETS = {
+    "local": {"chancery-keys", "chancery-postgres-app", "chancery-valkey"},
+    "production": {
+        "chancery-keys", "chancery-postgres-app", "chancery-valkey", "chancery-smtp", "chancery-internal-tls",
+    },
+}  # fmt: skip
+WRITES_ITS_OWN_ROOT = {"kafka"}
+SETTINGS = {f"CHANCERY_{name.upper()}" for name in Settings.model_fields} | {"CHANCERY_HOME"}
+overlays = pytest.mark.parametrize("overlay", OVERLAYS)
+
+
+def stores(overlay: str) -> Mapping[str, Object]:
+    """The pods that operators will make, by the labels that they are told to give them."""
+    if overlay == "local":
+        return {}
+    (kafka,) = of_kind(overlay, "Kafka")
+    (postgres,) = of_kind(overlay, "Cluster")
+    return {
+        "kafka": kafka["spec"]["kafka"]["template"]["pod"],
+        "postgres": {"metadata": postgres["spec"]["inheritedMetadata"]},
+    }
+
+
+@overlays
+def test_every_object_is_valid(overlay: str) -> None:
+    for one in render(overlay):
+        file = schema_file(one["apiVersion"], one["kind"])
+        if file.exists():
+            jsonschema.validate(one, json.loads(file.read_text()))
+        else:
+            kubernetes_validate.validate(dict(one), VERSION, strict=True)
+
+
+def test_what_is_misspelled_is_not_valid() -> None:
+    (kafka,) = of_kind("production", "Kafka")
+    schema = json.loads(schema_file(kafka["apiVersion"], "Kafka").read_text())
+    with pytest.raises(jsonschema.ValidationError, match="listenerz"):
+        jsonschema.validate({**kafka, "spec": {"kafka": {"listenerz": []}}}, schema)
+    (policy, *_) = of_kind("local", "NetworkPolicy")
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate({**policy, "spec": {**policy["spec"], "policyType": []}}, VERSION, strict=True)
+
+
+@overlays
+def test_no_object_is_there_twice_and_all_are_in_one_namespace(overlay: str) -> None:
+    names = [(one["kind"], name_of(one)) for one in render(overlay)]
+    assert len(set(names)) == len(names)
+    assert {one["metadata"].get("namespace", name_of(one)) for one in render(overlay)} == {"chancery"}
+
+
+@overlays
+def test_every_pod_is_as_restricted_as_kubernetes_knows(overlay: str) -> None:
+    for name, pod in pods(overlay).items():
+        spec = pod["spec"]
+        assert spec["automountServiceAccountToken"] is False, name
+        assert spec["securityContext"]["runAsNonRoot"] is True, name
+        assert spec["securityContext"]["runAsUser"] > 0, name
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & set(spec), name
+        assert {kind for volume in spec.get("volumes", ()) for kind in volume} <= {"name", "emptyDir", "secret"}, name
+        for one in containers(pod):
+            assert one["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": name not in WRITES_ITS_OWN_ROOT,
+                "capabilities": {"drop": ["ALL"]},
+            }, name
+
+
+@overlays
+def test_every_container_has_an_exact_image_and_bounded_memory(overlay: str) -> None:
+    for name, pod in pods(overlay).items():
+        for one in containers(pod):
+            assert EXACT_TAG.search(one["image"]) or one["image"] == "localhost/chancery:local", name
+            assert set(one["resources"]["requests"]) == {"cpu", "memory"}, name
+            assert set(one["resources"]["limits"]) == {"memory"}, name
+
+
+@overlays
+def test_every_process_runs_and_is_asked_at_its_port(overlay: str) -> None:
+    for name in PROCESSES:
+        (container,) = containers(pods(overlay)[name])
+        assert container["args"] == ["serve", name]
+        ports = {one["name"]: one["containerPort"] for one in container["ports"]}
+        assert ports["http"] == PORTS[name]
+        probes = {probe: container[f"{probe}Probe"]["httpGet"] for probe in ("startup", "liveness", "readiness")}
+        live, ready = ({"path": f"/health/{word}", "port": "http"} for word in ("live", "ready"))
+        assert probes == {"startup": live, "liveness": live, "readiness": ready}
+
+
+@overlays
+def test_a_process_outlives_what_it_still_has_to_do(overlay: str) -> None:
+    drain_seconds, clean_up_seconds = 8 + 6, 5
+    for name in PROCESSES:
+        (container,) = containers(pods(overlay)[name])
+        stop = container.get("lifecycle", {}).get("preStop", {"sleep": {"seconds": 0}})["sleep"]["seconds"]
+        assert (stop > 0) == (name in ("command", "query"))
+        grace = pods(overlay)[name]["spec"]["terminationGracePeriodSeconds"]
+        assert grace >= stop + drain_seconds + clean_up_seconds
+
+
+@overlays
+def test_every_process_is_spread_has_a_budget_and_an_account_without_rights(overlay: str) -> None:
+    budgets = {name_of(one): one["spec"] for one in of_kind(overlay, "PodDisruptionBudget")}
+    accounts = {name_of(one): one for one in of_kind(overlay, "ServiceAccount")}
+    for name in PROCESSES:
+        pod = pods(overlay)[name]
+        labels = {"app.kubernetes.io/name": "chancery", "app.kubernetes.io/component": name}
+        assert budgets[name]["selector"] == {"matchLabels": labels}
+        assert labels.items() <= labels_of(pod).items()
+        keys = [one["topologyKey"] for one in pod["spec"]["topologySpreadConstraints"]]
+        assert keys == ["topology.kubernetes.io/zone", "kubernetes.io/hostname"]
+        assert pod["spec"]["serviceAccountName"] == name
+        assert accounts[name]["automountServiceAccountToken"] is False
+    assert of_kind(overlay, "Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding") == []
+
+
+@overlays
+@pytest.mark.parametrize("name", list(TALKS_TO))
+def test_a_process_reaches_what_it_needs_and_nothing_else(overlay: str, name: str) -> None:
+    wanted = TALKS_TO[name] | DNS | (SMTP[overlay] if name == "mailer" else set())
+    assert reached(overlay, name, stores(overlay)) == wanted
+
+
+@pytest.mark.parametrize("name", list(TALKS_TO))
+def test_what_a_process_reaches_is_what_its_wiring_opens(name: str) -> None:
+    code = "".join((ROOT / file).read_text() for file in WIRING[name])
+    opened = {store for store, pattern in OPENED_BY.items() if re.search(pattern, code)}
+    assert opened == {place.partition(":")[0] for place in TALKS_TO[name]} - {"command"}
+
+
+@overlays
+def test_everybody_is_closed_in_both_directions(overlay: str) -> None:
+    for name in (*PROCESSES, "provision", "valkey"):
+        pod = pods(overlay)[name]
+        assert is_closed(overlay, pod, "Ingress"), name
+        assert is_closed(overlay, pod, "Egress"), name
+    assert reached(overlay, "valkey", stores(overlay)) == set()
+    for pod in stores(overlay).values():
+        store = labels_of(pod)["chancery/store"]
+        assert is_closed(overlay, pod, "Ingress") or store == "kafka"
+
+
+def test_strimzi_lets_in_who_uses_kafka() -> None:
+    (kafka,) = of_kind("production", "Kafka")
+    (listener,) = kafka["spec"]["kafka"]["listeners"]
+    assert listener["networkPolicyPeers"] == [{"podSelector": {"matchLabels": {"chancery/uses-kafka": "yes"}}}]
+
+
+@overlays
+def test_every_variable_is_a_setting_and_no_secret_stands_here(overlay: str) -> None:
+    literals = {key: value for one in of_kind(overlay, "ConfigMap") for key, value in one["data"].items()}
+    said = set(literals)
+    for pod in pods(overlay).values():
+        for container in containers(pod):
+            said |= {one["name"] for one in container.get("env", ())}
+    assert {name for name in said if name.startswith("CHANCERY_")} <= SETTINGS
+    assert {name for name in literals if re.search("KEY$|KEYS_|PASSWORD|DSN|REDIS_URL", name)} == set()
+    assert of_kind(overlay, "Secret") == []
+
+
+@overlays
+def test_the_secrets_it_wants_are_those_that_the_page_makes(overlay: str) -> None:
+    page = (ROOT / "docs" / "how-to" / "deploy-on-kubernetes.md").read_text()
+    text = yaml.safe_dump_all([dict(pod) for pod in pods(overlay).values()])
+    named = set(re.findall(r"secretName: (\S+)", text))
+    for pod in pods(overlay).values():
+        for container in containers(pod):
+            named |= {one["secretRef"]["name"] for one in container.get("envFrom", ()) if "secretRef" in one}
+            values = [one["valueFrom"] for one in container.get("env", ()) if "valueFrom" in one]
+            named |= {value["secretKeyRef"]["name"] for value in values if "secretKeyRef" in value}
+    assert named == SECRETS[overlay]
+    assert {name for name in named if f"`{name}`" not in page} == set()
+
+
+@overlays
+def test_the_settings_of_production_are_accepted(overlay: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    (config,) = of_kind(overlay, "ConfigMap")
+    key = "A" * 43
+    given: dict[str, Any] = {name.removeprefix("CHANCERY_").lower(): value for name, value in config["data"].items()}
+    settings = Settings(**given, secret_key=key, key_encryption_key=key, _env_file=None)
+    assert settings.mode == "production"
+
+
+def test_topics_are_those_that_provision_makes() -> None:
+    (config,) = of_kind("production", "ConfigMap")
+    partitions, replicas = (int(config["data"][f"CHANCERY_{name}"]) for name in ("PARTITIONS", "REPLICATION_FACTOR"))
+    fields = Settings.model_fields
+    topics = Topics(
+        events=fields["events_topic"].default,
+        keys=fields["keys_topic"].default,
+        public=fields["public_topic"].default,
+        partitions=partitions,
+        replication_factor=replicas,
+    )
+    wanted = {
+        spec.name: {"partitions": spec.partitions, "replicas": spec.replication_factor, "config": dict(spec.settings)}
+        for spec in specs_of(topics)
+    }
+    assert {name_of(one): one["spec"] for one in of_kind("production", "KafkaTopic")} == wanted
+
+
+def test_metrics_that_pods_scale_by_are_metrics_of_ours() -> None:
+    sources = "".join(file.read_text() for name in ("runtime", "projectors") for file in (ROOT / name).rglob("*.py"))
+    scalers = {name_of(one): one["spec"] for one in of_kind("production", "HorizontalPodAutoscaler")}
+    kinds = {name_of(one): one["kind"] for one in of_kind("production", *WORKLOADS)}
+    assert set(scalers) == {"command", "query", "projectors"}
+    for name, scaler in scalers.items():
+        assert scaler["scaleTargetRef"] == {"apiVersion": "apps/v1", "kind": kinds[name], "name": name}
+        for metric in scaler["metrics"]:
+            assert metric["type"] == "Resource" or f'"{metric["pods"]["metric"]["name"]}"' in sources
