@@ -5,6 +5,7 @@ started with. It is run every few seconds, so it imports nothing that takes long
 """
 
 import http.client
+import itertools
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -27,7 +28,7 @@ OK = 200
 
 def process_of(arguments: Sequence[str]) -> str | None:
     """What `… serve PROCESS` of a command line names; None for commands that serve nothing."""
-    for word, following in zip(arguments, arguments[1:], strict=False):
+    for word, following in itertools.pairwise(arguments):
         if word == "serve" and following in PORTS:
             return following
     return None

@@ -30,7 +30,9 @@ def reduced(schema: Schema, values: Sequence[Any]) -> dict[str, Any]:
         used = sorted({name for value in values if isinstance(value, dict) for name in value})
         children = {name: [value[name] for value in values if name in value] for name in used}
         known = {name: found for name, found in children.items() if name in schema["properties"]}
-        kept["properties"] = {name: reduced(schema["properties"][name], found) for name, found in known.items()}
+        kept["properties"] = {
+            name: reduced(schema["properties"][name], found) for name, found in known.items()
+        }
         kept["additionalProperties"] = False
     elif isinstance(schema.get("additionalProperties"), dict):
         inner = [one for value in values if isinstance(value, dict) for one in value.values()]
@@ -54,7 +56,11 @@ def write(definitions: Iterable[Path]) -> None:
             found = [one for one in objects if (one["apiVersion"], one["kind"]) == (api_version, kind)]
             if found:
                 whole = version["schema"]["openAPIV3Schema"]
-                standard = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": {"type": "object"}}
+                standard = {
+                    "apiVersion": {"type": "string"},
+                    "kind": {"type": "string"},
+                    "metadata": {"type": "object"},
+                }
                 schema = reduced({**whole, "properties": {**whole["properties"], **standard}}, found)
                 schema_file(api_version, kind).write_text(json.dumps(schema, indent=1, sort_keys=True) + "\n")
 

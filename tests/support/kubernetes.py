@@ -67,7 +67,9 @@ def reached(overlay: str, source: str, stores: Mapping[str, Object]) -> set[str]
             allowed.add(f"{_elsewhere(peer)}:{port}")
             continue
         for target, pod in everything.items():
-            if matches(peer["podSelector"], labels_of(pod)) and _accepts(overlay, labels_of(pod), labels, port):
+            if matches(peer["podSelector"], labels_of(pod)) and _accepts(
+                overlay, labels_of(pod), labels, port
+            ):
                 allowed.add(f"{target}:{port}")
     return allowed
 

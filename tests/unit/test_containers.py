@@ -58,6 +58,7 @@ for package in (cli, command_api, projectors, query_api, replay, localstack):
             importlib.import_module(found.name)
 """
 
+
 @pytest.fixture(scope="module", params=[ONE_BROKER, THREE_BROKERS], ids=["one", "three"])
 def model(request: pytest.FixtureRequest) -> dict[str, Any]:
     return compose(request.param, "*")
@@ -84,11 +85,13 @@ def test_the_image_is_of_an_exact_base_and_runs_as_nobody_in_particular() -> Non
     bases = [line.split()[1] for line in lines if line.startswith("FROM ")]
     assert [base for base in bases if not EXACT_TAG.search(base)] == []
     assert [line for line in lines if line.startswith("USER ")] == ["USER 10001:10001"]
-    assert f"version=\"{_version()}\"" in (ROOT / "Dockerfile").read_text()
+    assert f'version="{_version()}"' in (ROOT / "Dockerfile").read_text()
 
 
 def _version() -> str:
-    line = next(line for line in (ROOT / "pyproject.toml").read_text().splitlines() if line.startswith("version"))
+    line = next(
+        line for line in (ROOT / "pyproject.toml").read_text().splitlines() if line.startswith("version")
+    )
     return line.split('"')[1]
 
 
@@ -172,7 +175,9 @@ def test_an_image_from_elsewhere_is_taken_as_it_is() -> None:
 
 def test_what_is_mounted_from_here_is_here(model: dict[str, Any]) -> None:
     mounts = [mount for one in model["services"].values() for mount in one.get("volumes", ())]
-    assert [mount["source"] for mount in mounts if mount["type"] == "bind" and not Path(mount["source"]).exists()] == []
+    assert [
+        mount["source"] for mount in mounts if mount["type"] == "bind" and not Path(mount["source"]).exists()
+    ] == []
     volumes = {mount["source"] for mount in mounts if mount["type"] == "volume"}
     assert volumes == set(model["volumes"])
 

@@ -8,7 +8,7 @@ from runtime.settings import Settings
 
 def test_it_knows_every_process_and_its_port() -> None:
     fields = Settings.model_fields
-    assert PORTS == {name: fields[f"{name}_port"].default for name in PROCESSES}
+    assert {name: fields[f"{name}_port"].default for name in PROCESSES} == PORTS
 
 
 def test_it_finds_what_the_container_was_started_with() -> None:

@@ -93,7 +93,9 @@ def test_what_is_misspelled_is_not_valid() -> None:
         jsonschema.validate({**kafka, "spec": {"kafka": {"listenerz": []}}}, schema)
     (policy, *_) = of_kind("local", "NetworkPolicy")
     with pytest.raises(kubernetes_validate.ValidationError):
-        kubernetes_validate.validate({**policy, "spec": {**policy["spec"], "policyType": []}}, VERSION, strict=True)
+        kubernetes_validate.validate(
+            {**policy, "spec": {**policy["spec"], "policyType": []}}, VERSION, strict=True
+        )
 
 
 @overlays
@@ -112,7 +114,11 @@ def test_every_pod_is_as_restricted_as_kubernetes_knows(overlay: str) -> None:
         assert spec["securityContext"]["runAsUser"] > 0, name
         assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
         assert not {"hostNetwork", "hostPID", "hostIPC"} & set(spec), name
-        assert {kind for volume in spec.get("volumes", ()) for kind in volume} <= {"name", "emptyDir", "secret"}, name
+        assert {kind for volume in spec.get("volumes", ()) for kind in volume} <= {
+            "name",
+            "emptyDir",
+            "secret",
+        }, name
         for one in containers(pod):
             assert one["securityContext"] == {
                 "allowPrivilegeEscalation": False,
@@ -137,7 +143,9 @@ def test_every_process_runs_and_is_asked_at_its_port(overlay: str) -> None:
         assert container["args"] == ["serve", name]
         ports = {one["name"]: one["containerPort"] for one in container["ports"]}
         assert ports["http"] == PORTS[name]
-        probes = {probe: container[f"{probe}Probe"]["httpGet"] for probe in ("startup", "liveness", "readiness")}
+        probes = {
+            probe: container[f"{probe}Probe"]["httpGet"] for probe in ("startup", "liveness", "readiness")
+        }
         live, ready = ({"path": f"/health/{word}", "port": "http"} for word in ("live", "ready"))
         assert probes == {"startup": live, "liveness": live, "readiness": ready}
 
@@ -198,7 +206,9 @@ def test_everybody_is_closed_in_both_directions(overlay: str) -> None:
 def test_strimzi_lets_in_who_uses_kafka() -> None:
     (kafka,) = of_kind("production", "Kafka")
     (listener,) = kafka["spec"]["kafka"]["listeners"]
-    assert listener["networkPolicyPeers"] == [{"podSelector": {"matchLabels": {"chancery/uses-kafka": "yes"}}}]
+    assert listener["networkPolicyPeers"] == [
+        {"podSelector": {"matchLabels": {"chancery/uses-kafka": "yes"}}}
+    ]
 
 
 @overlays
@@ -228,17 +238,23 @@ def test_the_secrets_it_wants_are_those_that_the_page_makes(overlay: str) -> Non
 
 
 @overlays
-def test_the_settings_of_production_are_accepted(overlay: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_the_settings_of_production_are_accepted(
+    overlay: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     (config,) = of_kind(overlay, "ConfigMap")
     key = "A" * 43
-    given: dict[str, Any] = {name.removeprefix("CHANCERY_").lower(): value for name, value in config["data"].items()}
+    given: dict[str, Any] = {
+        name.removeprefix("CHANCERY_").lower(): value for name, value in config["data"].items()
+    }
     settings = Settings(**given, secret_key=key, key_encryption_key=key, _env_file=None)
     assert settings.mode == "production"
 
 
 def test_topics_are_those_that_provision_makes() -> None:
     (config,) = of_kind("production", "ConfigMap")
-    partitions, replicas = (int(config["data"][f"CHANCERY_{name}"]) for name in ("PARTITIONS", "REPLICATION_FACTOR"))
+    partitions, replicas = (
+        int(config["data"][f"CHANCERY_{name}"]) for name in ("PARTITIONS", "REPLICATION_FACTOR")
+    )
     fields = Settings.model_fields
     topics = Topics(
         events=fields["events_topic"].default,
@@ -248,14 +264,20 @@ def test_topics_are_those_that_provision_makes() -> None:
         replication_factor=replicas,
     )
     wanted = {
-        spec.name: {"partitions": spec.partitions, "replicas": spec.replication_factor, "config": dict(spec.settings)}
+        spec.name: {
+            "partitions": spec.partitions,
+            "replicas": spec.replication_factor,
+            "config": dict(spec.settings),
+        }
         for spec in specs_of(topics)
     }
     assert {name_of(one): one["spec"] for one in of_kind("production", "KafkaTopic")} == wanted
 
 
 def test_metrics_that_pods_scale_by_are_metrics_of_ours() -> None:
-    sources = "".join(file.read_text() for name in ("runtime", "projectors") for file in (ROOT / name).rglob("*.py"))
+    sources = "".join(
+        file.read_text() for name in ("runtime", "projectors") for file in (ROOT / name).rglob("*.py")
+    )
     scalers = {name_of(one): one["spec"] for one in of_kind("production", "HorizontalPodAutoscaler")}
     kinds = {name_of(one): one["kind"] for one in of_kind("production", *WORKLOADS)}
     assert set(scalers) == {"command", "query", "projectors"}
