@@ -41,10 +41,12 @@ def serve(process: Annotated[Process, typer.Argument(help="Which process to run.
     with explained():
         from runtime.logs import configure_logs
         from runtime.settings import load_settings
+        from runtime.tracing import recorded
 
         settings = load_settings()
         configure_logs(process=process, log_format=settings.log_format, level=settings.log_level)
-        _run(_RUNNERS[process](settings))
+        with recorded(process):
+            _run(_RUNNERS[process](settings))
 
 
 def _run(work: Awaitable[None]) -> None:

@@ -16,11 +16,12 @@ from command_api.calls import Call
 from command_api.forwarding import Alone
 from domain.idempotency import KEPT_FOR, KeepAnswer, Receive, is_claimed, kept_answer
 from domain.refusals import Refusal
-from events.streams import base32, slot_of, slot_prefix, stream
+from events.streams import base32, category_of, slot_of, slot_prefix, stream
 from eventstore.writer import Done, Draft, Origin, Writer
 from runtime.clock import Clock
 from runtime.keys import keyed_digest
 from runtime.serving.answers import HttpAnswer
+from runtime.tracing import span
 
 Decide = Callable[[Draft], HttpAnswer]
 ALONE = Alone()
@@ -46,30 +47,34 @@ class Executor:
     async def run(self, call: Call, target: str, decide: Decide) -> HttpAnswer:
         """Decide on the partition of the stream `target`; refusals come back as answers."""
         call = await self.settle(call, target)
-        origin = Origin(actor=call.actor, trace=call.trace)
-        try:
-            if call.key is None:
-                return (await self._writer.transact(target, decide, origin, deadline=call.deadline)).reply
-            return await self._run_once(call, call.key, target, decide, origin)
-        except Refusal as refusal:
-            return refusal_answer(refusal, call.path)
+        with span(f"decide {category_of(target)}", "producer", call.trace) as deciding:
+            origin = Origin(actor=call.actor, trace=deciding.traceparent)
+            try:
+                if call.key is None:
+                    done = await self._writer.transact(target, decide, origin, deadline=call.deadline)
+                else:
+                    done = await self._run_once(call, call.key, target, decide, origin)
+            except Refusal as refusal:
+                deciding.describe({"chancery.refusal": refusal.code})
+                return refusal_answer(refusal, call.path)
+            deciding.describe({"chancery.position": str(done.position)})
+            return done.reply
 
     async def _run_once(
         self, call: Call, key: str, target: str, decide: Decide, origin: Origin
-    ) -> HttpAnswer:
+    ) -> Done[HttpAnswer]:
         scope = f"{call.actor.kind}:{call.actor.id} {call.method} {call.path}"
         digest = keyed_digest(self._request_key, b"key", scope.encode(), key.encode())
         body = call.body + b"?" + call.query.encode("latin-1")
         fingerprint = base32(keyed_digest(self._request_key, b"body", body))
         await self._claim(_Kept("request", base32(digest)[:2], digest), fingerprint, origin, call.deadline)
         answers = _Kept("answer", slot_prefix(slot_of(target)), digest)
-        done = await self._writer.transact(
+        return await self._writer.transact(
             target,
             lambda draft: _once(draft, answers, decide, call.path),
             replace(origin, commit_id=_commit_id(digest, self._clock())),
             deadline=call.deadline,
         )
-        return done.reply
 
     async def _claim(
         self, requests: "_Kept", fingerprint: str, origin: Origin, deadline: float

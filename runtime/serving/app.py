@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from fastapi.telemetry import TelemetryConfig
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 from starlette.exceptions import HTTPException
 
@@ -19,6 +20,14 @@ from runtime.serving.shedding import Shedding, WorkBound, WorkMetrics
 from runtime.strict_json import StrictJsonError, parse_strict
 
 _log = get_logger("http")
+_NOTHING_OF_ITS_OWN: TelemetryConfig = {
+    "auto_configure": False,
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+}
+"""FastAPI's own spans and logs quote paths, inputs and errors, and an environment variable would be enough to send them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +80,7 @@ def new_app(title: str, vitals: Vitals) -> FastAPI:
         docs_url="/docs",
         redoc_url=None,
         redirect_slashes=False,
+        telemetry=_NOTHING_OF_ITS_OWN,
     )
     app.router.route_class = StrictRoute
     app.state.request_seconds = request_seconds(vitals.registry)
