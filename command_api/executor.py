@@ -4,12 +4,16 @@ Such a request first claims its key (one small commit where the key hashes to). 
 answer are then one commit where the effect belongs, so a repetition finds both or neither.
 """
 
+import contextlib
 import json
+import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Protocol
+from typing import Literal, Protocol
+
+from prometheus_client import Histogram
 
 from command_api.answers import refusal_answer
 from command_api.calls import Call
@@ -34,8 +38,17 @@ class Settles(Protocol):
 
 
 class Executor:
-    def __init__(self, writer: Writer, request_key: bytes, clock: Clock, forwarding: Settles = ALONE) -> None:
+    def __init__(
+        self,
+        writer: Writer,
+        request_key: bytes,
+        clock: Clock,
+        forwarding: Settles = ALONE,
+        seconds: Histogram | None = None,
+    ) -> None:
+        """`seconds` measures decisions by their stream's category and outcome."""
         self._writer = writer
+        self._seconds = seconds
         self._clock = clock
         self._request_key = request_key
         self._forwarding = forwarding
@@ -47,7 +60,11 @@ class Executor:
     async def run(self, call: Call, target: str, decide: Decide) -> HttpAnswer:
         """Decide on the partition of the stream `target`; refusals come back as answers."""
         call = await self.settle(call, target)
-        with span(f"decide {category_of(target)}", "producer", call.trace) as deciding:
+        category = category_of(target)
+        with (
+            self._measured(category) as measured,
+            span(f"decide {category}", "producer", call.trace) as deciding,
+        ):
             origin = Origin(actor=call.actor, trace=deciding.traceparent)
             try:
                 if call.key is None:
@@ -55,10 +72,21 @@ class Executor:
                 else:
                     done = await self._run_once(call, call.key, target, decide, origin)
             except Refusal as refusal:
+                measured.outcome = "refused"
                 deciding.describe({"chancery.refusal": refusal.code})
                 return refusal_answer(refusal, call.path)
+            measured.outcome = "decided"
             deciding.describe({"chancery.position": str(done.position)})
             return done.reply
+
+    @contextlib.contextmanager
+    def _measured(self, category: str) -> Iterator["_Measured"]:
+        measured, began = _Measured(), time.perf_counter()
+        try:
+            yield measured
+        finally:
+            if self._seconds is not None:
+                self._seconds.labels(category, measured.outcome).observe(time.perf_counter() - began)
 
     async def _run_once(
         self, call: Call, key: str, target: str, decide: Decide, origin: Origin
@@ -85,6 +113,11 @@ class Executor:
             draft.decide(name, Receive(fingerprint=fingerprint, at=draft.at))
 
         return await self._writer.transact(requests.name(self._clock()), claim, origin, deadline=deadline)
+
+
+@dataclass(slots=True)
+class _Measured:
+    outcome: Literal["decided", "refused", "failed"] = "failed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import grpc
 import structlog
 from grpc.aio import AbortError, ServerInterceptor, ServicerContext
-from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client import CollectorRegistry
 
 from query_api.callers import CallerRefusedError, Callers
 from query_api.positions import BadPositionError, BehindError
 from query_api.tokens import CannotKnowError
 from runtime.access_token import Claims
 from runtime.logs import get_logger
+from runtime.metrics import GRPC_CALL_SECONDS
 from runtime.postgres import PostgresRejectedError, PostgresUnavailableError
 from runtime.tracing import Span, server_span
 
@@ -118,12 +119,7 @@ class Observe(Interceptor):
 
     def __init__(self, registry: CollectorRegistry) -> None:
         super().__init__()
-        self._seconds = Histogram(
-            "chancery_grpc_call_seconds",
-            "Time from a call's arrival to its end",
-            ("method", "status"),
-            registry=registry,
-        )
+        self._seconds = GRPC_CALL_SECONDS.made(registry)
 
     @asynccontextmanager
     async def around(self, call: str, context: Context) -> AsyncIterator[None]:

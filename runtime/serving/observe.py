@@ -3,7 +3,7 @@
 import time
 
 import structlog
-from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client import Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from runtime.logs import get_logger
@@ -13,15 +13,6 @@ _OUR_FAULT = 500
 _QUIET = ("/health", "/metrics")
 """What is asked every few seconds leaves neither a line nor a span."""
 _log = get_logger("http")
-
-
-def request_seconds(registry: CollectorRegistry) -> Histogram:
-    return Histogram(
-        "chancery_http_request_seconds",
-        "Time from the request's arrival to the end of its answer",
-        ("method", "route", "status"),
-        registry=registry,
-    )
 
 
 class Observe:

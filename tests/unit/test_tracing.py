@@ -101,3 +101,27 @@ with recorded("test"):
         env={**os.environ, **told},
     )
     assert done.stdout.split() == [is_loaded] * 2
+
+
+def test_the_web_framework_leaves_no_spans_of_its_own_whoever_wants_some() -> None:
+    """They would quote paths and inputs. `opentelemetry-instrument` sets a provider as is done here."""
+    code = """
+import asyncio, httpx
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from prometheus_client import CollectorRegistry
+from runtime.serving.app import Vitals, new_app
+exporter = InMemorySpanExporter()
+provider = TracerProvider()
+provider.add_span_processor(SimpleSpanProcessor(exporter))
+trace.set_tracer_provider(provider)
+app = new_app("test", Vitals(process="test", failing=dict, registry=CollectorRegistry()))
+async def ask():
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://test") as http:
+        return [(await http.get(path)).status_code for path in ("/health/live", "/somebody@example.com")]
+print(asyncio.run(ask()), len(exporter.get_finished_spans()))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.splitlines()[-1] == "[200, 404] 0"

@@ -1,18 +1,16 @@
-"""One trace through everything, taken by a collector; and nothing of a person or a secret in all that is told.
-
-A stack of its own, with spans on and logs at their most talkative.
-"""
+"""One trace through everything, taken by a collector; and nothing of a person or a secret in all that is told."""
 
 import asyncio
-import os
 import secrets
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
+import httpx
 import pytest
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -24,52 +22,17 @@ from chancery_sdk.events import Event
 from chancery_sdk.kafka import open_feed
 from chancery_sdk.postgres import PostgresCheckpoints
 from chancery_sdk.subscriber import Subscriber
-from localstack.ports import free_port_variables
-from localstack.stack import StackInfo, start_stack, stop_stack
-from tests.e2e.conftest import command_process, open_chancery
+from tests.e2e.conftest import command_process
+from tests.e2e.telemetry.conftest import shown_metrics
 from tests.support.chancery import PASSWORD, Chancery, new_email
-from tests.support.otlp import Collector, TakenSpan, open_collector
+from tests.support.otlp import Collector, TakenSpan
 from tests.support.rpc import asking
 from tests.support.tasks import eventually
-from tests.support.unlimited import UNLIMITED
 
 SERVER, CLIENT, PRODUCER, CONSUMER = 2, 3, 4, 5
 """As OTLP numbers the kinds of spans."""
 REGISTERED = "chancery.account.registered.v1"
 NAME, AGENT, ADDRESS = "Very Recognisable Name", "recognisable-agent/1.0", "203.0.113.77"
-
-
-@pytest.fixture(scope="module")
-def collector() -> Iterator[Collector]:
-    with open_collector() as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def watched_stack(collector: Collector, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackInfo]:
-    home = tmp_path_factory.mktemp("watched")
-    environment = {
-        **os.environ,
-        **UNLIMITED,
-        **free_port_variables(),
-        "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
-        "OTEL_BSP_SCHEDULE_DELAY": "100",
-        "OTEL_METRIC_EXPORT_INTERVAL": "500",
-        "FASTAPI_OTEL_AUTO_CONFIGURE": "true",
-        "CHANCERY_LOG_LEVEL": "debug",
-        "CHANCERY_LOG_FORMAT": "json",
-        "CHANCERY_TRUSTED_PROXIES": "127.0.0.0/8",
-    }
-    try:
-        yield start_stack(home, environment, lifetime="caller")
-    finally:
-        stop_stack(home)
-
-
-@pytest.fixture(scope="module")
-async def watched(watched_stack: StackInfo) -> AsyncIterator[Chancery]:
-    async with open_chancery(watched_stack) as opened:
-        yield opened
 
 
 @asynccontextmanager
@@ -221,67 +184,65 @@ async def test_a_process_whose_collector_is_gone_serves_and_ends_in_time(watched
 
 async def test_nothing_of_a_person_and_no_secret_is_told(watched: Chancery, collector: Collector) -> None:
     """Not in lines of any level, measurements, spans, or answers that are errors."""
-    told_by = {"x-forwarded-for": ADDRESS, "user-agent": AGENT}
-    email, changed = new_email(), "a changed sentence nobody guesses"
-    await watched.sign_up(email, display_name=NAME)
-    code = await watched.code_for(email)
-    await watched.verify(email, code)
-    signed_in = (await watched.sign_in(email, headers=told_by)).json()
-    bearer = {"authorization": f"Bearer {signed_in['access_token']}"}
-    refused = [
-        await watched.sign_in(email, "a wrong sentence nobody guesses", headers=told_by),
-        await watched.verify(email, "000000"),
-        await watched.command(
-            "POST", "/v1/accounts", json={"email": email, "password": 7, "display_name": NAME}
-        ),
-        await watched.query("GET", f"/v1/{email}", headers=bearer),
-        await watched.refresh(signed_in["refresh_token"] + "x"),
-    ]
-    assert all(answer.status_code >= 400 for answer in refused)
-    renewed = (await watched.refresh(signed_in["refresh_token"])).json()
-    await watched.introspect(signed_in["access_token"])
-    await watched.query("GET", "/v1/me", headers=bearer)
-    await watched.command("POST", "/v1/password-resets", json={"email": email})
-    reset = await watched.code_for(email, 2)
-    await watched.command(
-        "POST",
-        "/v1/password-resets/confirm",
-        json={"email": email, "code": reset, "new_password": changed},
-    )
-    secrets_of = [
-        email,
-        NAME,
-        PASSWORD,
-        changed,
-        "a wrong sentence nobody guesses",
-        code,
-        reset,
-        AGENT,
-        ADDRESS,
-        *(tokens[name] for tokens in (signed_in, renewed) for name in ("access_token", "refresh_token")),
-        watched.client["client_secret"],
-        *(watched.settings[f"CHANCERY_{name}"] for name in ("SECRET_KEY", "KEY_ENCRYPTION_KEY")),
-    ]
+    lived = await recognisable_life(watched)
     trace_id, _, headers = new_trace()
-    await watched.introspect(signed_in["access_token"], **headers)
+    await watched.introspect(lived.token, **headers)
     await taken(collector, trace_id, {"POST /oauth/introspect"})
     told = {
         **{log.name: log.read_bytes() for log in (watched.home / "log").glob("*.log")},
-        **{f"answer {number}": answer.content for number, answer in enumerate(refused)},
-        **await metrics(watched),
+        **{f"answer {number}": answer.content for number, answer in enumerate(lived.refused)},
+        **await shown_metrics(watched),
         "what the collector has": b"".join(collector.raw),
     }
     assert {"command.log", "metrics of relay"} <= set(told)
     for where, text in told.items():
-        assert not [secret for secret in secrets_of if secret.encode() in text], where
+        assert not [secret for secret in lived.secrets if secret.encode() in text], where
 
 
-async def metrics(chancery: Chancery) -> dict[str, bytes]:
-    """What every process tells of itself."""
-    found = {}
-    for process in ("command", "query", "projectors", "mailer", "relay", "risk"):
-        port = chancery.settings[f"CHANCERY_{process.upper()}_PORT"]
-        answer = await chancery.http.get(f"http://127.0.0.1:{port}/metrics")
-        assert answer.status_code == 200
-        found[f"metrics of {process}"] = answer.content
-    return found
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lived:
+    secrets: Sequence[str]
+    """What nobody may be told: what is personal, and what opens something."""
+    refused: Sequence[httpx.Response]
+    token: str
+
+
+async def recognisable_life(chancery: Chancery) -> Lived:
+    """Sign up, in, fail in many ways, refresh, forget the password and set another."""
+    told_by = {"x-forwarded-for": ADDRESS, "user-agent": AGENT}
+    email, wrong, changed = (
+        new_email(),
+        "a wrong sentence nobody guesses",
+        "a changed sentence nobody guesses",
+    )
+    await chancery.sign_up(email, display_name=NAME)
+    code = await chancery.code_for(email)
+    await chancery.verify(email, code)
+    signed_in = (await chancery.sign_in(email, headers=told_by)).json()
+    bearer = {"authorization": f"Bearer {signed_in['access_token']}"}
+    refused = [
+        await chancery.sign_in(email, wrong, headers=told_by),
+        await chancery.verify(email, "000000"),
+        await chancery.command(
+            "POST", "/v1/accounts", json={"email": email, "password": 7, "display_name": NAME}
+        ),
+        await chancery.query("GET", f"/v1/{email}", headers=bearer),
+        await chancery.refresh(signed_in["refresh_token"] + "x"),
+    ]
+    assert all(answer.status_code >= 400 for answer in refused)
+    renewed = (await chancery.refresh(signed_in["refresh_token"])).json()
+    await chancery.query("GET", "/v1/me", headers=bearer)
+    await chancery.command("POST", "/v1/password-resets", json={"email": email})
+    reset = await chancery.code_for(email, 2)
+    body = {"email": email, "code": reset, "new_password": changed}
+    await chancery.command("POST", "/v1/password-resets/confirm", json=body)
+    return Lived(
+        secrets=(
+            *(email, NAME, AGENT, ADDRESS, PASSWORD, wrong, changed, code, reset),
+            *(tokens[name] for tokens in (signed_in, renewed) for name in ("access_token", "refresh_token")),
+            chancery.client["client_secret"],
+            *(chancery.settings[f"CHANCERY_{name}"] for name in ("SECRET_KEY", "KEY_ENCRYPTION_KEY")),
+        ),
+        refused=refused,
+        token=signed_in["access_token"],
+    )
