@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from cli.doctor.finding import Finding, green, red, yellow
 from eventstore.provision import Topics, demanded
 from runtime.kafka_admin import KafkaAdmin, TopicState, open_admin
-from runtime.kafka_version import kafka_version
+from runtime.kafka_version import KafkaVersion, kafka_version
 from runtime.settings import Settings
 
 KAFKA = "Kafka"
@@ -18,16 +18,17 @@ _ALTER = "kafka-configs.sh --bootstrap-server … --alter --entity-type topics -
 async def broker(settings: Settings) -> Sequence[Finding]:
     version = await kafka_version(settings.kafka_bootstrap)
     async with open_admin(settings.kafka_bootstrap) as admin:
-        brokers = await admin.brokers()
+        return [judged_broker(version, await admin.brokers(), settings.replication_factor)]
+
+
+def judged_broker(version: KafkaVersion, brokers: int, copies: int) -> Finding:
     said = f"version {version}, {brokers} broker{'' if brokers == 1 else 's'}"
     if version.number < OLDEST:
-        return [red(KAFKA, said, "Chancery needs 4.0 or later: upgrade.")]
-    if brokers < settings.replication_factor:
-        advice = (
-            f"Every record has {settings.replication_factor} copies: bring back the brokers that are gone."
-        )
-        return [red(KAFKA, said, advice)]
-    return [green(KAFKA, said)]
+        return red(KAFKA, said, "Chancery needs 4.0 or later: upgrade.")
+    if brokers < copies:
+        advice = f"Every record has {copies} copies: bring back the brokers that are gone."
+        return red(KAFKA, said, advice)
+    return green(KAFKA, said)
 
 
 async def topics(settings: Settings) -> Sequence[Finding]:
@@ -40,11 +41,21 @@ async def topics(settings: Settings) -> Sequence[Finding]:
 
 
 async def _topic(admin: KafkaAdmin, wanted: Topics, name: str, must: Mapping[str, str], mode: str) -> Finding:
-    check = f"topic {name}"
     state = await admin.state(name)
     if state is None:
-        return red(check, "does not exist", "Run `chancery provision`.")
-    actual = await admin.settings(name)
+        return red(f"topic {name}", "does not exist", "Run `chancery provision`.")
+    return judged_topic(name, state, await admin.settings(name), must, wanted, mode)
+
+
+def judged_topic(  # what is, and what should be
+    name: str,
+    state: TopicState,
+    actual: Mapping[str, str],
+    must: Mapping[str, str],
+    wanted: Topics,
+    mode: str,
+) -> Finding:
+    check = f"topic {name}"
     said = f"{state.partitions} partitions, {state.copies} cop{'y' if state.copies == 1 else 'ies'} each"
     wrong = [
         *_of_partitions(state, wanted),

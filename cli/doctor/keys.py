@@ -71,7 +71,7 @@ def judged(keys: Sequence[SigningKey], now: datetime) -> Finding:
         return red(SIGNING, "none signs", advice)
     key = max(active, key=lambda one: one.activates_at)
     age = now - key.activates_at
-    said = f"{key.kid} ({key.alg}) signs since {_days(age)}"
+    said = f"{key.kid} ({key.alg}) has signed for {_days(age)}"
     coming = sorted(one.activates_at for one in keys if one.activates_at > now)
     said += f", the next one in {_days(coming[0] - now)}" if coming else ", none is announced"
     if age > OLD and not coming:

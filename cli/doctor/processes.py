@@ -13,7 +13,7 @@ WORKERS = ("projectors", "mailer", "relay", "risk")
 PROCESSES = ("command", "query", *WORKERS)
 _SECONDS = 3.0
 _READY, _NOT_READY = 200, 503
-_ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104  # what is bound so is asked on the loopback address
+_ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # what is bound so is asked on the loopback address
 
 
 async def readiness(name: str, at: Mapping[str, str], settings: Settings) -> Sequence[Finding]:
@@ -43,6 +43,8 @@ def default_url(name: str, settings: Settings) -> str:
     if name == "query":
         return settings.query_url
     host = _ANY_HOST.get(settings.bind_host, settings.bind_host)
+    if ":" in host:
+        host = f"[{host}]"
     return f"http://{host}:{getattr(settings, f'{name}_port')}"
 
 

@@ -55,7 +55,7 @@ def judged(status: ProjectorStatus, parked: int) -> Finding:
 async def paused(_settings: Settings) -> Sequence[Finding]:
     async with opened_postgres() as postgres:
         found = await pauses(postgres)
-    return [
-        yellow(PAUSES, f"{name} stands still since {rfc3339(at)}", f"`chancery projections resume {name}`.")
-        for name, at in found.items()
-    ] or [green(PAUSES, "no consumer was told to stand still")]
+    if not found:
+        return [green(PAUSES, "no consumer was told to stand still")]
+    said = ", ".join(f"{name} stands still since {rfc3339(at)}" for name, at in found.items())
+    return [yellow(PAUSES, said, " ".join(f"`chancery projections resume {name}`." for name in found))]

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from cli.doctor.finding import Finding, green, red, yellow
 from readmodels.revocations import RevocationView
 from readmodels.revoked_tokens import TokenIds
-from runtime.redis import Valkey
+from runtime.redis import StoreFacts, Valkey
 from runtime.settings import Settings
 
 VALKEY = "Valkey"
@@ -27,19 +27,22 @@ async def opened_valkey(settings: Settings) -> AsyncIterator[Valkey]:
 
 async def server(settings: Settings) -> Sequence[Finding]:
     async with opened_valkey(settings) as valkey:
-        facts = await valkey.facts()
+        return [judged(await valkey.facts())]
+
+
+def judged(facts: StoreFacts) -> Finding:
     keeps = "on disk too" if facts.has_append_only_file else "in memory, rebuilt from the log after a restart"
     said = f"{facts.product} {facts.version}, {facts.memory_policy}, {keeps}"
     number = tuple(int(part) for part in facts.version.split(".")[:2] if part.isdecimal())
     if number < OLDEST:
-        return [red(VALKEY, said, "Chancery needs Valkey, or Redis 7 or later: upgrade.")]
+        return red(VALKEY, said, "Chancery needs Valkey, or Redis 7 or later: upgrade.")
     if facts.memory_policy != "noeviction":
         said = f"maxmemory-policy is {facts.memory_policy}, so it could forget revocations"
-        return [red(VALKEY, said, "Set `maxmemory-policy noeviction` in its configuration.")]
+        return red(VALKEY, said, "Set `maxmemory-policy noeviction` in its configuration.")
     if facts.most_bytes and facts.used_bytes > _FULL * facts.most_bytes:
         full = f"{said}; {facts.used_bytes / facts.most_bytes:.0%} of its memory is used"
-        return [yellow(VALKEY, full, "Raise `maxmemory` before writes are refused.")]
-    return [green(VALKEY, said)]
+        return yellow(VALKEY, full, "Raise `maxmemory` before writes are refused.")
+    return green(VALKEY, said)
 
 
 async def revocation_feed(settings: Settings) -> Sequence[Finding]:

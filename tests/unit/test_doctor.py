@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -12,15 +13,21 @@ from pydantic import SecretStr
 from cli.doctor.checks import all_checks
 from cli.doctor.clocks import judged as judged_clock
 from cli.doctor.finding import Check, Finding, examine, green, red, yellow
+from cli.doctor.kafka import judged_broker, judged_topic
 from cli.doctor.keys import judged as judged_keys
 from cli.doctor.processes import default_url, readiness
 from cli.doctor.processes import judged as judged_process
 from cli.doctor.projections import judged as judged_projection
 from cli.doctor.report import as_object, is_well, lines, summary
+from cli.doctor.valkey import judged as judged_valkey
+from eventstore.provision import Topics, demanded
 from readmodels.projections import PartitionStatus, ProjectorStatus, State
 from readmodels.signing_keys import SigningKey
 from runtime.kafka import KafkaUnavailableError
+from runtime.kafka_admin import TopicState
+from runtime.kafka_version import version_of
 from runtime.postgres import PostgresRejectedError
+from runtime.redis import StoreFacts
 from runtime.settings import Settings
 from runtime.store_clock import Offset, offset_of
 from tests.support.broker import nobody_there
@@ -180,6 +187,70 @@ async def test_an_offset_is_as_far_as_the_other_clock_is_away() -> None:
     assert abs(offset.seconds - 3600) <= offset.unsure_seconds + 0.01
 
 
+THREE = Topics(events="e", keys="k", public="p", partitions=8, replication_factor=3)
+SOUND = {**demanded(THREE)["e"], "min.insync.replicas": "2", "message.timestamp.type": "LogAppendTime"}
+WHOLE = TopicState(partitions=8, copies=3, in_sync=3)
+
+
+@pytest.mark.parametrize(
+    ("state", "settings", "level", "said"),
+    [
+        (WHOLE, {}, "green", "8 partitions, 3 copies each, and settings that lose nothing"),
+        (replace(WHOLE, partitions=7), {}, "red", "7 partitions, and CHANCERY_PARTITIONS says 8"),
+        (WHOLE, {"retention.ms": "1", "retention.bytes": "2"}, "red", "retention.ms=1, which can lose history; retention.bytes=2, which can lose history"),
+        (WHOLE, {"min.insync.replicas": "1"}, "red", "min.insync.replicas=1: a record may be acknowledged that one lost broker takes along"),
+        (replace(WHOLE, copies=2, in_sync=2), {"min.insync.replicas": "1"}, "red", "2 copies of some partition, and CHANCERY_REPLICATION_FACTOR says 3; min.insync.replicas=1: a record may be acknowledged that one lost broker takes along"),
+        (replace(WHOLE, in_sync=1), {}, "red", "takes no records: 1 copies of some partition are in sync, and 2 must be"),
+        (replace(WHOLE, in_sync=2), {}, "yellow", "8 partitions, 3 copies each; 2 in sync"),
+        (WHOLE, {"min.insync.replicas": "3"}, "yellow", "8 partitions, 3 copies each; every copy must be in sync, so one broker less stops all writes"),
+        (WHOLE, {"message.timestamp.type": "CreateTime"}, "yellow", "8 partitions, 3 copies each; the broker may refuse records of a process whose clock is wrong"),
+    ],
+)  # fmt: skip
+def test_a_topic_must_lose_nothing_and_survive_a_broker(
+    state: TopicState, settings: dict[str, str], level: str, said: str
+) -> None:
+    finding = judged_topic("e", state, {**SOUND, **settings}, demanded(THREE)["e"], THREE, "production")
+    assert (finding.level, finding.said) == (level, said)
+    assert bool(finding.advice) == (level != "green")
+
+
+def test_one_copy_is_enough_for_development_alone() -> None:
+    one = replace(THREE, replication_factor=1)
+    alone, settings = TopicState(partitions=8, copies=1, in_sync=1), {**SOUND, "min.insync.replicas": "1"}
+    levels = [
+        judged_topic("e", alone, settings, demanded(one)["e"], one, mode).level
+        for mode in ("development", "production")
+    ]
+    assert levels == ["green", "yellow"]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "brokers", "level"), [(27, 3, "green"), (22, 4, "green"), (21, 3, "red"), (27, 2, "red")]
+)
+def test_kafka_is_new_enough_and_has_a_broker_for_each_copy(metadata: int, brokers: int, level: str) -> None:
+    assert judged_broker(version_of(metadata), brokers, 3).level == level
+
+
+VALKEY = StoreFacts(
+    product="Valkey", version="9.1.0", memory_policy="noeviction", used_bytes=1, most_bytes=0, has_append_only_file=False
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("facts", "level"),
+    [
+        (VALKEY, "green"),
+        (replace(VALKEY, product="Redis", version="7.4.2", has_append_only_file=True), "green"),
+        (replace(VALKEY, product="Redis", version="6.2.14"), "red"),
+        (replace(VALKEY, memory_policy="volatile-lru"), "red"),
+        (replace(VALKEY, used_bytes=89, most_bytes=100), "green"),
+        (replace(VALKEY, used_bytes=91, most_bytes=100), "yellow"),
+    ],
+)
+def test_valkey_is_new_enough_forgets_nothing_and_has_room(facts: StoreFacts, level: str) -> None:
+    assert judged_valkey(facts).level == level
+
+
 def signing_key(kid: str, days: float, retires_in: float | None = None) -> SigningKey:
     return SigningKey(
         kid=kid,
@@ -197,10 +268,10 @@ def signing_key(kid: str, days: float, retires_in: float | None = None) -> Signi
         ([], "red", "none signs"),
         ([signing_key("a", 1)], "red", "none signs"),
         ([signing_key("a", -9, -1)], "red", "none signs"),
-        ([signing_key("a", -9)], "green", "a (ES256) signs since 9 days, none is announced"),
-        ([signing_key("a", -9, 0.1), signing_key("b", -1)], "green", "b (ES256) signs since 24.0 hours, none is announced"),
-        ([signing_key("a", -100)], "yellow", "a (ES256) signs since 100 days, none is announced"),
-        ([signing_key("a", -100, 1), signing_key("b", 0.5)], "green", "a (ES256) signs since 100 days, the next one in 12.0 hours"),
+        ([signing_key("a", -9)], "green", "a (ES256) has signed for 9 days, none is announced"),
+        ([signing_key("a", -9, 0.1), signing_key("b", -1)], "green", "b (ES256) has signed for 24.0 hours, none is announced"),
+        ([signing_key("a", -100)], "yellow", "a (ES256) has signed for 100 days, none is announced"),
+        ([signing_key("a", -100, 1), signing_key("b", 0.5)], "green", "a (ES256) has signed for 100 days, the next one in 12.0 hours"),
     ],
 )  # fmt: skip
 def test_one_key_signs_and_an_old_one_should_be_rotated(
@@ -272,3 +343,4 @@ def test_processes_are_asked_where_the_settings_say() -> None:
     bound = SETTINGS.model_copy(update={"bind_host": "0.0.0.0", "command_url": "https://id.example.com"})
     assert default_url("command", bound) == "https://id.example.com"
     assert default_url("risk", bound) == "http://127.0.0.1:8087"
+    assert default_url("relay", bound.model_copy(update={"bind_host": "::"})) == "http://[::1]:8086"

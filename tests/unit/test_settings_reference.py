@@ -10,7 +10,7 @@ from runtime.limit_settings import LimitSettings
 from runtime.settings import Settings
 from runtime.settings_reference import CHECKOUT, TOPICS, filled, tables, write
 
-INVENTED = {"CHANCERY_A", "CHANCERY_B", "CHANCERY_QUERY_SERVICE_HOST"}
+INVENTED = {"CHANCERY_A", "CHANCERY_B", "CHANCERY_QUERY_SERVICE_HOST", "CHANCERY_SIGNUPS"}
 """Of tests, and of the page that says what Kubernetes does."""
 
 
