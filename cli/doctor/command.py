@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import logging
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -31,9 +30,11 @@ def doctor(
     """
     from cli.doctor.checks import NOT_LOOKED_AT
     from cli.doctor.report import as_object, is_well, lines, summary
+    from runtime.logs import configure_logs
 
     places = _places(at or [])
-    logging.disable()  # Drivers would name addresses on standard error; what matters has a line here.
+    # Drivers would name addresses; what matters has a line here.
+    configure_logs(process="doctor", log_format="console", level="critical")
     began = time.monotonic()
     found = asyncio.run(_examine(places))
     seconds = time.monotonic() - began
