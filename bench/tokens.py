@@ -215,7 +215,7 @@ def main() -> None:
         home = Path(folder)
         stack = start_stack(home, {**os.environ, **more}, lifetime="caller")
         try:
-            os.environ.update(stack.settings)
+            os.environ.update({**more, **stack.settings})
             settings = load_settings()
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 client = runner.run(register_client(settings, "bench", ("chancery.introspect",), ()))

@@ -7,6 +7,7 @@ A sub-command's file imports only light things at its top and its heavy ones ins
 import typer
 
 from cli import admin, demo, keys, projections, provision, replay, serve, stack
+from cli.doctor.command import doctor
 
 app = typer.Typer(
     name="chancery",
@@ -25,6 +26,7 @@ app.command()(stack.clean)
 app.command()(demo.demo)
 app.command()(serve.serve)
 app.command()(provision.provision)
+app.command()(doctor)
 app.add_typer(admin.app, name="admin")
 app.add_typer(keys.app, name="keys")
 app.add_typer(projections.app, name="projections")

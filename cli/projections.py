@@ -13,6 +13,7 @@ from cli.rebuild import AsJson, drop, rebuild, switch
 if TYPE_CHECKING:
     from readmodels.pauses import Consumer
     from readmodels.projections import ProjectorStatus
+    from runtime.settings import Settings
 
 PAUSE_LOOKS = 100
 PAUSE_LOOK_SECONDS = 0.1
@@ -154,14 +155,19 @@ async def _retry(name: str, stream: str) -> dict[str, str | None]:
 
 
 async def _status() -> "tuple[ProjectorStatus, ...]":
+    from runtime.settings import load_settings
+
+    return await statuses(load_settings())
+
+
+async def statuses(settings: "Settings") -> "tuple[ProjectorStatus, ...]":
+    """Of every projector, by the log's own ends."""
     from datetime import timedelta
 
     from eventstore.kafka_log import KafkaLog
     from readmodels.projections import projector_status
     from runtime.postgres import Postgres
-    from runtime.settings import load_settings
 
-    settings = load_settings()
     log = KafkaLog(settings.kafka_bootstrap, settings.events_topic, settings.partitions)
     postgres = await Postgres.open(settings.postgres_dsn.get_secret_value())
     try:

@@ -41,10 +41,12 @@ def serve(process: Annotated[Process, typer.Argument(help="Which process to run.
     with explained():
         from runtime.logs import configure_logs
         from runtime.settings import load_settings
+        from runtime.tracing import recorded
 
         settings = load_settings()
         configure_logs(process=process, log_format=settings.log_format, level=settings.log_level)
-        _run(_RUNNERS[process](settings))
+        with recorded(process):
+            _run(_RUNNERS[process](settings))
 
 
 def _run(work: Awaitable[None]) -> None:
@@ -119,28 +121,28 @@ async def _query(settings: "Settings") -> None:
 async def _projectors(settings: "Settings") -> None:
     from projectors.app import run
 
-    await _serve_worker("Chancery projectors", run, settings, settings.projectors_port)
+    await _serve_worker("projectors", run, settings, settings.projectors_port)
 
 
 async def _mailer(settings: "Settings") -> None:
     from projectors.mailer_app import run
 
-    await _serve_worker("Chancery mailer", run, settings, settings.mailer_port)
+    await _serve_worker("mailer", run, settings, settings.mailer_port)
 
 
 async def _relay(settings: "Settings") -> None:
     from projectors.relay_app import run
 
-    await _serve_worker("Chancery relay", run, settings, settings.relay_port)
+    await _serve_worker("relay", run, settings, settings.relay_port)
 
 
 async def _risk(settings: "Settings") -> None:
     from projectors.risk_app import run
 
-    await _serve_worker("Chancery risk worker", run, settings, settings.risk_port)
+    await _serve_worker("risk", run, settings, settings.risk_port)
 
 
-async def _serve_worker(title: str, run: "Worker", settings: "Settings", port: int) -> None:
+async def _serve_worker(process: Process, run: "Worker", settings: "Settings", port: int) -> None:
     from prometheus_client import CollectorRegistry
 
     from runtime.health import Health
@@ -148,8 +150,8 @@ async def _serve_worker(title: str, run: "Worker", settings: "Settings", port: i
     from runtime.serving.worker import Listen, serve_worker
 
     health, registry = Health(), CollectorRegistry()
-    vitals = Vitals(failing=health.failing, registry=registry)
-    listen = Listen(title=title, host=settings.bind_host, port=port)
+    vitals = Vitals(process=process, failing=health.failing, registry=registry)
+    listen = Listen(title=f"Chancery {process}", host=settings.bind_host, port=port)
     await serve_worker(partial(run, settings, health, registry), vitals, listen)
 
 

@@ -18,6 +18,7 @@ from rich.status import Status
 from rich.table import Table
 
 from cli import follow
+from cli.failures import explained
 from localstack.errors import StackError
 from localstack.inbox import Mail, inbox_file, read_mails
 from localstack.ports import BROKERS, LOOPBACK
@@ -32,6 +33,7 @@ from localstack.stack import (
 )
 from localstack.state import Selection, StackState, running_pid
 from runtime.settings import home as chosen_home
+from runtime.settings import refuse_unknown_variables
 
 UNREACHABLE = 3
 USAGE = 2
@@ -53,6 +55,8 @@ def up(
     """Start Kafka, PostgreSQL, Valkey, a mail catcher and Chancery on this machine, without Docker."""
     home = chosen_home()
     selection: Selection = "infra" if parts == "infra" else "all"
+    with explained():
+        refuse_unknown_variables()
     if parts != selection:
         _refuse("--parts is `all` or `infra`.", USAGE)
     console = Console(highlight=False, soft_wrap=True)

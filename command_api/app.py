@@ -17,7 +17,7 @@ from command_api.clients import Clients
 from command_api.close_account import Closing
 from command_api.email_change import EmailChangeRules, EmailChanges
 from command_api.errands import ErrandRunner
-from command_api.executor import Executor, Settles
+from command_api.executor import Executor
 from command_api.fellows import Fellows, open_fellows
 from command_api.grants import Grants
 from command_api.password_proof import PasswordProof
@@ -63,6 +63,7 @@ from runtime.health import Health
 from runtime.kafka_admin import open_admin
 from runtime.keys import derive_keys
 from runtime.logs import get_logger
+from runtime.metrics import COMMANDS_OPEN, DECISION_SECONDS, PASSWORDS_IN_WORK, VOID_RECORDS
 from runtime.passwords import PasswordPool, PasswordPoolFullError
 from runtime.postgres import Postgres
 from runtime.rate_counters import CONNECTION_SECONDS, RateCounters
@@ -146,15 +147,25 @@ async def open_command_api(settings: Settings) -> AsyncIterator[Sequence[Listene
             errands.run(fellows.own_partitions),
         ):
             stack.push_async_callback(_stop, asyncio.create_task(work))
-        vitals = Vitals(failing=health.failing, registry=CollectorRegistry())
+        vitals = Vitals(process="command", failing=health.failing, registry=CollectorRegistry())
+        _show_work(vitals.registry, writer, passwords)
         show_circuits(vitals.registry, postgres=opened.circuit, **fellows.circuits)
         limits = await stack.enter_async_context(_open_rate_limits(settings, vitals.registry))
-        services = _services(settings, opened, passwords, errands, fellows.forwarding, limits)
+        request_key = derive_keys(secret_bytes(settings.secret_key)).request_key
+        seconds = DECISION_SECONDS.made(vitals.registry)
+        executor = Executor(writer, request_key, opened.clock, fellows.forwarding, seconds)
+        services = _services(settings, opened, passwords, errands, executor, limits)
         app = _app(services, vitals, settings.command_deadline_seconds)
         outside = KnownClient(app, settings.trusted_proxies)
         public = Listener(app=outside, socket=bind(settings.bind_host, settings.command_port))
         await fellows.join()
         yield (public, *fellows.listeners(app))
+
+
+def _show_work(registry: CollectorRegistry, writer: Writer, passwords: PasswordPool) -> None:
+    COMMANDS_OPEN.made(registry).set_function(lambda: writer.open_commands)
+    VOID_RECORDS.show(registry, lambda: writer.void_records)
+    PASSWORDS_IN_WORK.made(registry).set_function(lambda: passwords.in_work)
 
 
 @contextlib.asynccontextmanager
@@ -187,7 +198,7 @@ def _services(
     opened: Opened,
     passwords: PasswordPool,
     errands: ErrandRunner,
-    forwarding: Settles,
+    executor: Executor,
     rate_limits: RateLimits,
 ) -> Services:
     writer, clock = opened.writer, opened.clock
@@ -195,7 +206,6 @@ def _services(
     lock_out = LockOut(
         failures=settings.limit_sign_in_failures, duration=timedelta(seconds=settings.limit_lock_out_seconds)
     )
-    executor = Executor(writer, keys.request_key, clock, forwarding)
     tokens = Tokens(writer, keys, _token_policy(settings), clock)
     callers = Callers(writer, tokens, clock)
     proof = PasswordProof(executor, writer, passwords)

@@ -4,23 +4,28 @@ Such a request first claims its key (one small commit where the key hashes to). 
 answer are then one commit where the effect belongs, so a repetition finds both or neither.
 """
 
+import contextlib
 import json
+import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Protocol
+from typing import Literal, Protocol
+
+from prometheus_client import Histogram
 
 from command_api.answers import refusal_answer
 from command_api.calls import Call
 from command_api.forwarding import Alone
 from domain.idempotency import KEPT_FOR, KeepAnswer, Receive, is_claimed, kept_answer
 from domain.refusals import Refusal
-from events.streams import base32, slot_of, slot_prefix, stream
+from events.streams import base32, category_of, slot_of, slot_prefix, stream
 from eventstore.writer import Done, Draft, Origin, Writer
 from runtime.clock import Clock
 from runtime.keys import keyed_digest
 from runtime.serving.answers import HttpAnswer
+from runtime.tracing import span
 
 Decide = Callable[[Draft], HttpAnswer]
 ALONE = Alone()
@@ -33,8 +38,17 @@ class Settles(Protocol):
 
 
 class Executor:
-    def __init__(self, writer: Writer, request_key: bytes, clock: Clock, forwarding: Settles = ALONE) -> None:
+    def __init__(
+        self,
+        writer: Writer,
+        request_key: bytes,
+        clock: Clock,
+        forwarding: Settles = ALONE,
+        seconds: Histogram | None = None,
+    ) -> None:
+        """`seconds` measures decisions by their stream's category and outcome."""
         self._writer = writer
+        self._seconds = seconds
         self._clock = clock
         self._request_key = request_key
         self._forwarding = forwarding
@@ -46,30 +60,49 @@ class Executor:
     async def run(self, call: Call, target: str, decide: Decide) -> HttpAnswer:
         """Decide on the partition of the stream `target`; refusals come back as answers."""
         call = await self.settle(call, target)
-        origin = Origin(actor=call.actor, trace=call.trace)
+        category = category_of(target)
+        with (
+            self._measured(category) as measured,
+            span(f"decide {category}", "producer", call.trace) as deciding,
+        ):
+            origin = Origin(actor=call.actor, trace=deciding.traceparent)
+            try:
+                if call.key is None:
+                    done = await self._writer.transact(target, decide, origin, deadline=call.deadline)
+                else:
+                    done = await self._run_once(call, call.key, target, decide, origin)
+            except Refusal as refusal:
+                measured.outcome = "refused"
+                deciding.describe({"chancery.refusal": refusal.code})
+                return refusal_answer(refusal, call.path)
+            measured.outcome = "decided"
+            deciding.describe({"chancery.position": str(done.position)})
+            return done.reply
+
+    @contextlib.contextmanager
+    def _measured(self, category: str) -> Iterator["_Measured"]:
+        measured, began = _Measured(), time.perf_counter()
         try:
-            if call.key is None:
-                return (await self._writer.transact(target, decide, origin, deadline=call.deadline)).reply
-            return await self._run_once(call, call.key, target, decide, origin)
-        except Refusal as refusal:
-            return refusal_answer(refusal, call.path)
+            yield measured
+        finally:
+            if self._seconds is not None:
+                self._seconds.labels(category, measured.outcome).observe(time.perf_counter() - began)
 
     async def _run_once(
         self, call: Call, key: str, target: str, decide: Decide, origin: Origin
-    ) -> HttpAnswer:
+    ) -> Done[HttpAnswer]:
         scope = f"{call.actor.kind}:{call.actor.id} {call.method} {call.path}"
         digest = keyed_digest(self._request_key, b"key", scope.encode(), key.encode())
         body = call.body + b"?" + call.query.encode("latin-1")
         fingerprint = base32(keyed_digest(self._request_key, b"body", body))
         await self._claim(_Kept("request", base32(digest)[:2], digest), fingerprint, origin, call.deadline)
         answers = _Kept("answer", slot_prefix(slot_of(target)), digest)
-        done = await self._writer.transact(
+        return await self._writer.transact(
             target,
             lambda draft: _once(draft, answers, decide, call.path),
             replace(origin, commit_id=_commit_id(digest, self._clock())),
             deadline=call.deadline,
         )
-        return done.reply
 
     async def _claim(
         self, requests: "_Kept", fingerprint: str, origin: Origin, deadline: float
@@ -80,6 +113,11 @@ class Executor:
             draft.decide(name, Receive(fingerprint=fingerprint, at=draft.at))
 
         return await self._writer.transact(requests.name(self._clock()), claim, origin, deadline=deadline)
+
+
+@dataclass(slots=True)
+class _Measured:
+    outcome: Literal["decided", "refused", "failed"] = "failed"
 
 
 @dataclass(frozen=True, slots=True)

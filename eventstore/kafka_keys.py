@@ -37,6 +37,13 @@ class KafkaKeyStore:
         except KafkaUnavailableError as error:
             raise UnavailableError(str(error)) from None
 
+    async def ends(self) -> Mapping[int, int]:
+        """The offset after the last record, by partition."""
+        try:
+            return await self._reader.ends()
+        except KafkaUnavailableError as error:
+            raise UnavailableError(f"keys: {error}") from None
+
     async def read(self, positions: Mapping[int, int]) -> AsyncIterator[KeyBatch]:
         try:
             for partition, end in (await self._reader.ends()).items():

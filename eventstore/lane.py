@@ -106,6 +106,10 @@ class Lane:
         self._run("work", self._work)
 
     @property
+    def open_commands(self) -> int:
+        return len(self._open)
+
+    @property
     def outcomes(self) -> Sequence["asyncio.Future[Done[Any]]"]:
         """Of the commands that are not answered yet."""
         return [command.outcome for command in self._open]

@@ -80,6 +80,16 @@ async def create_write_model(postgres: Postgres) -> None:
             await connection.execute(SQL["unlock"])
 
 
+async def partitions_folded(postgres: Postgres, fold_version: int) -> int | None:
+    """How many partitions have a checkpoint of this fold; None if there is no write model."""
+    with as_unavailable():
+        row = await postgres.fetch_one(SQL["is_there"])
+        if row is None or not row["is_there"]:
+            return None
+        row = await postgres.fetch_one(SQL["count_checkpoints"], fold_version)
+    return 0 if row is None else int(row["partitions"])
+
+
 @contextlib.contextmanager
 def as_unavailable() -> Iterator[None]:
     """PostgreSQL holds nothing but derived state here, so whatever it says means: not now."""

@@ -44,6 +44,12 @@ create table if not exists write_model.key_positions (
     next_offset bigint not null
 );
 
+-- name: is_there
+select to_regclass('write_model.checkpoints') is not null as is_there;
+
+-- name: count_checkpoints
+select count(*) as partitions from write_model.checkpoints where fold_version = $1;
+
 -- name: load
 -- One statement, so that the rows are those of the checkpoint. Without a stream, the checkpoint comes alone.
 select c.seq, c.hash, c.record_offset, c.next_offset, c.last_at,

@@ -73,13 +73,18 @@ async def create_topics(admin: KafkaAdmin, topics: Topics) -> None:
 
 async def verify_topics(admin: KafkaAdmin, topics: Topics) -> None:
     """Raise UnsafeTopicError with the setting to change, if the log or its keys could lose what they hold."""
-    for name, wanted in ((topics.events, _KEEP_EVERYTHING), (topics.keys, _KEEP_LATEST)):
-        await _verify(admin, name, topics.partitions, wanted)
+    for name in (topics.events, topics.keys):
+        await _verify(admin, name, topics.partitions, demanded(topics)[name])
 
 
 async def verify_public_topic(admin: KafkaAdmin, topics: Topics) -> None:
     """Raise UnsafeTopicError if the public topic is missing, or events could vanish from among others."""
-    await _verify(admin, topics.public, topics.partitions, _KEEP_A_TAIL)
+    await _verify(admin, topics.public, topics.partitions, demanded(topics)[topics.public])
+
+
+def demanded(topics: Topics) -> Mapping[str, Mapping[str, str]]:
+    """By topic: the settings without which it could lose what it holds."""
+    return {topics.events: _KEEP_EVERYTHING, topics.keys: _KEEP_LATEST, topics.public: _KEEP_A_TAIL}
 
 
 async def write_genesis(log: Log, clock: Clock) -> str:

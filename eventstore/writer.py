@@ -86,6 +86,11 @@ class Writer:
         return len(self._lanes)
 
     @property
+    def open_commands(self) -> int:
+        """Commands that are not answered yet."""
+        return sum(lane.open_commands for lane in self._lanes)
+
+    @property
     def void_records(self) -> int:
         return sum(lane.partition.void_records for lane in self._lanes)
 

@@ -37,6 +37,7 @@ from runtime.mail import (
     SmtpSender,
 )
 from runtime.postgres import Connection
+from runtime.tracing import span
 
 SETTLE_SECONDS = 1.0
 """Commits without mail move the checkpoint no more often than this."""
@@ -162,7 +163,9 @@ class Desk:
         """What became of the mail; None if a record says that it was dealt with before."""
         if await is_recorded(self._connection, mail.message_id):
             return None
-        outcome = await self._deliver(mail) if await self._may_go(mail) else "limited"
+        with span(f"mail {mail.kind}", "client", fact.trace) as sending:
+            outcome = await self._deliver(mail) if await self._may_go(mail) else "limited"
+            sending.describe({"chancery.mail.outcome": outcome, "chancery.position": str(fact.position)})
         self._tell(mail, str(fact.position), outcome)
         return SentMail(
             message_id=mail.message_id,

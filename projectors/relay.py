@@ -6,6 +6,7 @@ that wakes up late, repeat events under the same ids and put nothing out of orde
 """
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
@@ -21,6 +22,7 @@ from projectors.follower import Batch, Follower, OpenedCommit, read_log_id
 from projectors.keep_going import Course, keep_going, stop_if_cancelled
 from projectors.metrics import Metrics
 from projectors.public_topic import PublicTopic
+from projectors.traces import leave_spans
 from projectors.turns import Sharing, Turns
 from runtime.health import Health
 from runtime.kafka_batches import KafkaRecord
@@ -73,7 +75,9 @@ class Relay:
                 course.reached_end()
             batch = await follower.next(wait_seconds=IDLE_SECONDS)
             if batch is not None:
+                began = time.time_ns()
                 await self._publish(number, narrator.records(batch))
+                leave_spans("publish", "relay", batch, began)
             if batch is not None or follower.head.next_offset >= end:
                 moved_at = loop.time()
             elif loop.time() - moved_at > STALL_SECONDS:

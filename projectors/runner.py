@@ -20,6 +20,7 @@ from projectors.keep_going import Course, keep_going, stop_if_cancelled
 from projectors.lag import Lag
 from projectors.metrics import Metrics
 from projectors.parking import NOT_POISON
+from projectors.traces import leave_spans
 from projectors.turns import Sharing, Turns
 from readmodels.consumer_reports import Report
 from runtime.health import Health
@@ -176,6 +177,7 @@ class Runner:
 
     async def _apply(self, number: int, batch: Batch) -> None:
         """What stands before and behind a fact that cannot be applied is applied all the same."""
+        began = time.time_ns()
         try:
             await self._sink.apply(number, batch)
         except NOT_POISON:
@@ -183,6 +185,7 @@ class Runner:
         except Exception:  # noqa: BLE001  # commit by commit it turns out what it was
             for single in batch.split():
                 await self._apply_single(number, single)
+        leave_spans("project", self._sink.name, batch, began)
 
     async def _apply_single(self, number: int, single: Batch) -> None:
         try:

@@ -36,6 +36,7 @@ from runtime.circuit import show_circuits
 from runtime.clock import Clock
 from runtime.health import Health
 from runtime.keys import derive_keys
+from runtime.metrics import REVOCATIONS_AGE_SECONDS, TOKENS_CACHED, TOKENS_OF_UNKNOWN_KEYS
 from runtime.postgres import Postgres, PostgresRejectedError, PostgresUnavailableError
 from runtime.redis import Valkey
 from runtime.serving.answers import failure
@@ -102,7 +103,7 @@ async def open_query_api(settings: Settings, leaving: asyncio.Event) -> AsyncIte
             revocations=feed,
             leaving=leaving,
         )
-        vitals = _vitals(health, stores)
+        vitals = _vitals(health, stores, tokens, feed)
         app = _app(services, vitals)
         await stack.enter_async_context(
             serving_rpc(
@@ -147,8 +148,9 @@ def _token_checks(
     return TokenChecks(key_set, verdicts, sessions, clock, rules, refresh_key)
 
 
-def _vitals(health: Health, stores: Stores) -> Vitals:
+def _vitals(health: Health, stores: Stores, tokens: TokenChecks, feed: RevocationFeed) -> Vitals:
     vitals = Vitals(
+        process="query",
         failing=health.failing,
         registry=CollectorRegistry(),
         body_limits={validation.PATH: validation.MOST_BYTES},
@@ -160,6 +162,9 @@ def _vitals(health: Health, stores: Stores) -> Vitals:
         valkey=stores.valkey.circuit,
         valkey_push=stores.pushing.circuit,
     )
+    REVOCATIONS_AGE_SECONDS.made(vitals.registry).set_function(feed.age_seconds)
+    TOKENS_CACHED.made(vitals.registry).set_function(lambda: tokens.cached)
+    TOKENS_OF_UNKNOWN_KEYS.show(vitals.registry, lambda: tokens.of_unknown_keys)
     return vitals
 
 

@@ -22,8 +22,10 @@ from query_api.routes import forward_auth, introspection, validation
 from query_api.tokens import TokenChecks
 from runtime.serving.answers import json_answer, rendered_json_answer
 from runtime.serving.body import MAX_BODY_BYTES
+from runtime.serving.observe import answer_attributes
 from runtime.serving.ready import ReadyAnswer
 from runtime.serving.short_way import Headers
+from runtime.tracing import is_recording, leave_span
 
 _Way = Callable[[Headers, bytes], ReadyAnswer | None]
 _FORM = re.compile(rb"token=([A-Za-z0-9._-]{1,8192})(?:&token_type_hint=(?:access|refresh)_token)?")
@@ -61,14 +63,25 @@ class HotPath:
         self._ways: Mapping[bytes, tuple[_Way, Histogram]] = {
             path.encode(): (way, seconds.labels(method, path, "200")) for method, path, way in ways
         }
+        self._names = {path.encode(): (method, path) for method, path, _ in ways}
+        self._leaves_spans = is_recording()
 
     def answer(self, target: bytes, headers: Headers, body: bytes) -> ReadyAnswer | None:
         began = time.perf_counter()
         way, measured = self._ways[target]
         answer = way(headers, body)
         if answer is not None:
-            measured.observe(time.perf_counter() - began)
+            seconds = time.perf_counter() - began
+            measured.observe(seconds)
+            if self._leaves_spans:
+                self._leave_span(target, headers, seconds)
         return answer
+
+    def _leave_span(self, target: bytes, headers: Headers, seconds: float) -> None:
+        method, path = self._names[target]
+        parent = next((value.decode("latin-1") for name, value in headers if name == b"traceparent"), "")
+        began = time.time_ns() - int(seconds * 1e9)
+        leave_span(f"{method} {path}", "server", parent, began, answer_attributes(method, path, 200))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         target: bytes = scope.get("raw_path", b"")

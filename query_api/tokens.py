@@ -52,6 +52,8 @@ class TokenChecks:
         self._clock = clock
         self._refresh_key = refresh_key
         self._checked = CheckedTokens(rules.most_cached)
+        self.of_unknown_keys = 0
+        """Tokens that named a signing key which does not exist, since the start."""
         self.rules = rules
 
     def look(self, token: str) -> CheckedToken | Literal["inactive", "unsure"]:
@@ -63,6 +65,11 @@ class TokenChecks:
         if verdict == "live":
             return checked
         return "inactive" if verdict == "revoked" else "unsure"
+
+    @property
+    def cached(self) -> int:
+        """Access tokens that are kept because their signature held."""
+        return len(self._checked)
 
     async def knows_revocations(self) -> bool:
         """Whether anybody can tell now what was revoked."""
@@ -135,6 +142,7 @@ class TokenChecks:
             return True
         if not self._key_set.is_complete:
             raise CannotKnowError
+        self.of_unknown_keys += 1
         return False
 
     async def _introspect_refresh(self, token: RefreshToken, ask: Ask) -> dict[str, Any]:

@@ -74,11 +74,8 @@ def definitions() -> str:
 
 async def create_tables(postgres: Postgres) -> None:
     """Create what is missing; what exists is left as it is. A new database serves the first version of each."""
-    row = await postgres.fetch_one(_SQL["missing"], list(_TABLES))
-    if row is not None and row["missing"] == 0:
-        row = await postgres.fetch_one(_SQL["missing_read_models"], list(READ_MODELS))
-        if row is not None and row["missing"] == 0:
-            return
+    if not await lacks_tables(postgres):
+        return
     async with postgres.connection() as connection:
         await connection.execute(_SQL["lock"])
         async with connection.transaction() as tx:
@@ -88,6 +85,15 @@ async def create_tables(postgres: Postgres) -> None:
                 await tx.execute(create)
             await _create_read_models(tx)
         await connection.execute(_SQL["unlock"])
+
+
+async def lacks_tables(postgres: Postgres) -> bool:
+    """Whether anything is missing that `create_tables` makes."""
+    row = await postgres.fetch_one(_SQL["missing"], list(_TABLES))
+    if row is None or row["missing"] > 0:
+        return True
+    row = await postgres.fetch_one(_SQL["missing_read_models"], list(READ_MODELS))
+    return row is None or row["missing"] > 0
 
 
 async def create_version(tx: Connection, version: Version) -> None:

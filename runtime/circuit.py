@@ -12,9 +12,10 @@ from collections.abc import AsyncIterator
 from functools import partial
 
 from circuitbreaker import CircuitBreaker
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry
 
 from runtime.logs import get_logger
+from runtime.metrics import CIRCUIT_OPEN
 
 FAILURES = 5
 """In a row."""
@@ -127,12 +128,7 @@ class Places:
 
 def show_circuits(registry: CollectorRegistry, **circuits: Circuit) -> None:
     """As a metric, by these names."""
-    gauge = Gauge(
-        "chancery_circuit_open",
-        "1 while this store is not asked, because it did not answer",
-        ["store"],
-        registry=registry,
-    )
+    gauge = CIRCUIT_OPEN.made(registry)
     for name, circuit in circuits.items():
         gauge.labels(name).set_function(partial(_level, circuit))
 

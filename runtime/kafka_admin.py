@@ -29,6 +29,15 @@ class TopicSpec:
     settings: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopicState:
+    """`copies` and `in_sync` are those of the partition that has the fewest."""
+
+    partitions: int
+    copies: int
+    in_sync: int
+
+
 class KafkaAdmin:
     def __init__(self, client: AIOKafkaAdminClient) -> None:
         self._client = client
@@ -54,6 +63,22 @@ class KafkaAdmin:
         """How many partitions the topic has, 0 if there is no such topic."""
         described = await _insist(lambda: self._client.describe_topics([topic]))
         return sum(len(one["partitions"]) for one in described if one["error_code"] == 0)
+
+    async def state(self, topic: str) -> TopicState | None:
+        """None if there is no such topic."""
+        described = await _insist(lambda: self._client.describe_topics([topic]))
+        found = [partition for one in described if one["error_code"] == 0 for partition in one["partitions"]]
+        if not found:
+            return None
+        return TopicState(
+            partitions=len(found),
+            copies=min(len(one["replicas"]) for one in found),
+            in_sync=min(len(one["isr"]) for one in found),
+        )
+
+    async def brokers(self) -> int:
+        """How many are there now."""
+        return len((await _insist(self._client.describe_cluster))["brokers"])
 
     async def settings(self, topic: str) -> Mapping[str, str]:
         resource = ConfigResource(ConfigResourceType.TOPIC, topic)

@@ -97,6 +97,18 @@ class SmtpSender:
             raise MailUnavailableError(_reason(error)) from None
         await self._hand_over(client, message, recipient)
 
+    async def greet(self) -> None:
+        """Connect as for a mail, encrypted and signed in as configured, and leave. MailUnavailableError if that fails."""
+        client = self._client()
+        try:
+            await client.connect()
+            await client.ehlo()
+            await client.quit()
+        except (aiosmtplib.SMTPException, OSError) as error:
+            raise MailUnavailableError(_reason(error)) from None
+        finally:
+            client.close()
+
     def _client(self) -> aiosmtplib.SMTP:
         server = self._server
         return aiosmtplib.SMTP(

@@ -56,6 +56,11 @@ class PasswordPool:
     def close(self) -> None:
         self._executor.shutdown(wait=False, cancel_futures=True)
 
+    @property
+    def in_work(self) -> int:
+        """Passwords that are hashed or wait for it."""
+        return self._busy
+
     async def hash(self, password: str) -> str:
         """The encoded Argon2id hash with a fresh salt."""
         return await self._run(self._hasher.hash, password)

@@ -204,6 +204,12 @@ class Postgres:
         async with self.connection() as connection:
             await connection.execute(sql, *values)
 
+    async def version(self) -> int:
+        """The server's, e.g. 160004 for 16.4."""
+        row = await self.fetch_one("select current_setting('server_version_num')::int as version")
+        assert row is not None
+        return int(row["version"])
+
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """A connection of the pool, for as long as the block lasts. One that was cancelled is thrown away at once.

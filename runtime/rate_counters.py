@@ -18,9 +18,10 @@ from typing import Any
 from limits import RateLimitItemPerSecond
 from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry
 
 from runtime.logs import get_logger
+from runtime.metrics import RATE_LIMITED, RATE_LIMITS_ALONE
 from runtime.redis import MOST_CONNECTIONS, Valkey, ValkeyUnavailableError, translated
 
 CONNECTION_SECONDS = 0.5
@@ -94,14 +95,8 @@ class RateCounters:
         self._answered_at = 0.0
         self._silent_since: float | None = None
         self._is_alone = False
-        self._limited = Counter(
-            "chancery_rate_limited", "Calls that a rate limit refused", ["limit"], registry=registry
-        )
-        self._alone = Gauge(
-            "chancery_rate_limits_alone",
-            "1 while this process counts by itself, because Valkey does not answer",
-            registry=registry,
-        )
+        self._limited = RATE_LIMITED.made(registry)
+        self._alone = RATE_LIMITS_ALONE.made(registry)
 
     async def hit(self, limit: Limit, key: str) -> Exceeded | None:
         """Counts once more, and says so if that is too often; what was refused is not counted. LimitUnknownError."""

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Self
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -26,6 +27,18 @@ class ValkeyUnavailableError(Exception):
 
 class _RefusedError(ValkeyUnavailableError):
     """The store answered, and could not do it now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreFacts:
+    """What a store says of itself. `most_bytes` is 0 where it has no bound of its own."""
+
+    product: str
+    version: str
+    memory_policy: str
+    used_bytes: int
+    most_bytes: int
+    has_append_only_file: bool
 
 
 class Valkey:
@@ -75,6 +88,19 @@ class Valkey:
         async with self.asking():
             memory: dict[str, Any] = await self._client.info("memory")
         return str(memory.get("maxmemory_policy", "unknown"))
+
+    async def facts(self) -> StoreFacts:
+        async with self.asking():
+            info: dict[str, Any] = await self._client.info()
+        product = "Valkey" if "valkey_version" in info else "Redis"
+        return StoreFacts(
+            product=product,
+            version=str(info.get(f"{product.lower()}_version", "")),
+            memory_policy=str(info.get("maxmemory_policy", "unknown")),
+            used_bytes=int(info.get("used_memory", 0)),
+            most_bytes=int(info.get("maxmemory", 0)),
+            has_append_only_file=info.get("aof_enabled") == 1,
+        )
 
     @contextlib.asynccontextmanager
     async def asking(self, *, more_seconds: float = 0.0) -> AsyncIterator[None]:

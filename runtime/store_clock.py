@@ -6,6 +6,8 @@ its own wall clock counts only until the database was asked for the first time.
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from runtime.postgres import Postgres, PostgresRejectedError, PostgresUnavailableError
@@ -33,9 +35,37 @@ class StoreClock:
     async def anchor(self, postgres: Postgres) -> None:
         asked = time.monotonic()
         try:
-            row = await postgres.fetch_one("select extract(epoch from clock_timestamp())::float8 as now")
+            now = await postgres_now(postgres)
         except (PostgresUnavailableError, PostgresRejectedError):
             return
         answered = time.monotonic()
-        if row is not None and answered - asked <= MOST_ROUND_TRIP_SECONDS:
-            self._ahead_of_monotonic = row["now"] - (asked + answered) / 2
+        if answered - asked <= MOST_ROUND_TRIP_SECONDS:
+            self._ahead_of_monotonic = now - (asked + answered) / 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offset:
+    """How far a store's clock is ahead of this machine's, and how much of that cannot be told from the way there."""
+
+    seconds: float
+    unsure_seconds: float
+
+
+async def postgres_now(postgres: Postgres) -> float:
+    """Seconds since the epoch, by the server's clock."""
+    row = await postgres.fetch_one("select extract(epoch from clock_timestamp())::float8 as now")
+    assert row is not None
+    return float(row["now"])
+
+
+async def offset_of(ask: Callable[[], Awaitable[float]]) -> Offset:
+    """Asks twice, because the first time there may be a connection to make, and believes the quicker answer."""
+    answers = [await _offset(ask) for _ in range(2)]
+    return min(answers, key=lambda one: one.unsure_seconds)
+
+
+async def _offset(ask: Callable[[], Awaitable[float]]) -> Offset:
+    asked_at, began = time.time(), time.monotonic()
+    theirs = await ask()
+    half = (time.monotonic() - began) / 2
+    return Offset(seconds=theirs - (asked_at + half), unsure_seconds=half)

@@ -16,15 +16,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import grpc
 import structlog
 from grpc.aio import AbortError, ServerInterceptor, ServicerContext
-from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client import CollectorRegistry
 
 from query_api.callers import CallerRefusedError, Callers
 from query_api.positions import BadPositionError, BehindError
 from query_api.tokens import CannotKnowError
 from runtime.access_token import Claims
 from runtime.logs import get_logger
+from runtime.metrics import GRPC_CALL_SECONDS
 from runtime.postgres import PostgresRejectedError, PostgresUnavailableError
-from runtime.serving.observe import new_traceparent
+from runtime.tracing import Span, server_span
 
 CALL_SECONDS = 12.0
 """Of a call with one answer whose client sets no earlier deadline; more than it may wait for a position."""
@@ -118,18 +119,18 @@ class Observe(Interceptor):
 
     def __init__(self, registry: CollectorRegistry) -> None:
         super().__init__()
-        self._seconds = Histogram(
-            "chancery_grpc_call_seconds",
-            "Time from a call's arrival to its end",
-            ("method", "status"),
-            registry=registry,
-        )
+        self._seconds = GRPC_CALL_SECONDS.made(registry)
 
     @asynccontextmanager
     async def around(self, call: str, context: Context) -> AsyncIterator[None]:
+        with server_span(call, metadata_values(context, "traceparent")) as span:
+            structlog.contextvars.bind_contextvars(trace_id=span.trace_id)
+            async with self._measured(call, context, span):
+                yield
+
+    @asynccontextmanager
+    async def _measured(self, call: str, context: Context, span: Span) -> AsyncIterator[None]:
         began, status = time.perf_counter(), grpc.StatusCode.OK
-        trace_id = new_traceparent(metadata_values(context, "traceparent")).split("-")[1]
-        structlog.contextvars.bind_contextvars(trace_id=trace_id)
         try:
             yield
         except asyncio.CancelledError:
@@ -139,12 +140,13 @@ class Observe(Interceptor):
             status = context.code()
             raise
         except Exception as error:  # noqa: BLE001  # none may leave a call without a status
-            refused = _refused(error, trace_id)
+            refused = _refused(error, span.trace_id)
             status = refused.status
             await context.abort(status, str(refused))
         finally:
             seconds = time.perf_counter() - began
             self._seconds.labels(call, status.name).observe(seconds)
+            span.describe({"rpc.system": "grpc", "rpc.grpc.status_code": status.value[0]})
             if status is not grpc.StatusCode.OK:
                 _log.info("call", method=call, status=status.name, ms=round(seconds * 1000, 1))
 

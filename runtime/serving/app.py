@@ -8,26 +8,38 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
+from fastapi.telemetry import TelemetryConfig
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
 from starlette.exceptions import HTTPException
 
 from runtime.logs import get_logger
+from runtime.metrics import BUILD_INFO, HTTP_REQUEST_SECONDS, PART_FAILING, TASKS
 from runtime.serving.answers import AnswerError, failure, json_answer, problem
 from runtime.serving.body import BoundedBody
-from runtime.serving.observe import Observe, request_seconds
+from runtime.serving.observe import Observe
 from runtime.serving.shedding import Shedding, WorkBound, WorkMetrics
 from runtime.strict_json import StrictJsonError, parse_strict
 
+VERSION = "0.1.0"
 _log = get_logger("http")
+_NOTHING_OF_ITS_OWN: TelemetryConfig = {
+    "auto_configure": False,
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+}
+"""FastAPI's own spans and logs quote paths, inputs and errors, and go to whatever provider somebody sets in the process."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vitals:
     """What a process says of itself: `failing` names the parts that do not work and why.
 
-    `body_limits`: paths whose bodies may be larger than others', in bytes. `work`: how much is taken on at once.
+    `process` is its name. `body_limits`: paths whose bodies may be larger than others', in bytes. `work`: how much is taken on at once.
     """
 
+    process: str
     failing: Callable[[], Mapping[str, str]]
     registry: CollectorRegistry
     body_limits: Mapping[str, int] = field(default_factory=dict)
@@ -66,14 +78,15 @@ def require_media_type(request: Request, wanted: str) -> None:
 def new_app(title: str, vitals: Vitals) -> FastAPI:
     app = FastAPI(
         title=title,
-        version="0.1.0",
+        version=VERSION,
         openapi_url="/openapi.json",
         docs_url="/docs",
         redoc_url=None,
         redirect_slashes=False,
+        telemetry=_NOTHING_OF_ITS_OWN,
     )
     app.router.route_class = StrictRoute
-    app.state.request_seconds = request_seconds(vitals.registry)
+    app.state.request_seconds = HTTP_REQUEST_SECONDS.made(vitals.registry)
     _add_vitals(app, vitals)
     app.add_exception_handler(AnswerError, _on_answer)
     app.add_exception_handler(RequestValidationError, _on_invalid)
@@ -87,7 +100,9 @@ def new_app(title: str, vitals: Vitals) -> FastAPI:
 
 
 def _add_vitals(app: FastAPI, vitals: Vitals) -> None:
-    tasks = Gauge("chancery_tasks", "Tasks that have not ended", registry=vitals.registry)
+    tasks, failing_parts = TASKS.made(vitals.registry), PART_FAILING.made(vitals.registry)
+    ProcessCollector(registry=vitals.registry)
+    BUILD_INFO.made(vitals.registry).labels(VERSION, vitals.process).set(1)
 
     @app.get("/health/live", tags=["health"])
     async def live() -> dict[str, str]:
@@ -103,6 +118,9 @@ def _add_vitals(app: FastAPI, vitals: Vitals) -> None:
     @app.get("/metrics", tags=["health"])
     async def metrics() -> Response:
         tasks.set(len(asyncio.all_tasks()))
+        failing_parts.clear()
+        for part in vitals.failing():
+            failing_parts.labels(part).set(1)
         return Response(generate_latest(vitals.registry), media_type=CONTENT_TYPE_LATEST)
 
 

@@ -1,27 +1,18 @@
 """Every request leaves one log line and one measurement, and carries a trace (W3C Trace Context)."""
 
-import re
-import secrets
 import time
-from collections.abc import Iterable
 
 import structlog
-from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client import Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from runtime.logs import get_logger
+from runtime.tracing import Attributes, Span, new_traceparent, server_span
 
-_TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
+_OUR_FAULT = 500
+_QUIET = ("/health", "/metrics")
+"""What is asked every few seconds leaves neither a line nor a span."""
 _log = get_logger("http")
-
-
-def request_seconds(registry: CollectorRegistry) -> Histogram:
-    return Histogram(
-        "chancery_http_request_seconds",
-        "Time from the request's arrival to the end of its answer",
-        ("method", "route", "status"),
-        registry=registry,
-    )
 
 
 class Observe:
@@ -35,7 +26,15 @@ class Observe:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        scope.setdefault("state", {})["traceparent"] = traceparent = _traceparent(scope)
+        received = (value.decode("latin-1") for name, value in scope["headers"] if name == b"traceparent")
+        if scope["path"].startswith(_QUIET):
+            await self._observed(Span(new_traceparent(received)), scope, receive, send)
+            return
+        with server_span(_method(scope), received) as span:
+            await self._observed(span, scope, receive, send)
+
+    async def _observed(self, span: Span, scope: Scope, receive: Receive, send: Send) -> None:
+        scope.setdefault("state", {})["traceparent"] = span.traceparent
         status = 500
 
         async def observed_send(message: Message) -> None:
@@ -45,34 +44,32 @@ class Observe:
             await send(message)
 
         began = time.perf_counter()
-        bound = structlog.contextvars.bind_contextvars(trace_id=traceparent.split("-")[1])
+        bound = structlog.contextvars.bind_contextvars(trace_id=span.trace_id)
         try:
             await self._app(scope, receive, observed_send)
         finally:
-            self._leave_a_line(scope, status, time.perf_counter() - began)
+            self._leave_a_line(span, scope, status, time.perf_counter() - began)
             structlog.contextvars.reset_contextvars(**bound)
 
-    def _leave_a_line(self, scope: Scope, status: int, seconds: float) -> None:
+    def _leave_a_line(self, span: Span, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "unknown")
-        method = scope["method"] if scope["method"] in _METHODS else "other"
+        method = _method(scope)
+        span.rename(f"{method} {route}")
+        span.describe(answer_attributes(method, route, status))
+        if status >= _OUR_FAULT:
+            span.fails(str(status))
         self._seconds.labels(method, route, str(status)).observe(seconds)
-        if not route.startswith(("/health", "/metrics")):
+        if not route.startswith(_QUIET):
             _log.info("request", method=method, route=route, status=status, ms=round(seconds * 1000, 1))
 
 
+def answer_attributes(method: str, route: str, status: int) -> Attributes:
+    """As OpenTelemetry's semantic conventions for HTTP servers name them."""
+    return {"http.request.method": method, "http.route": route, "http.response.status_code": status}
+
+
+def _method(scope: Scope) -> str:
+    return scope["method"] if scope["method"] in _METHODS else "other"
+
+
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-
-
-def _traceparent(scope: Scope) -> str:
-    return new_traceparent(
-        value.decode("latin-1") for name, value in scope["headers"] if name == b"traceparent"
-    )
-
-
-def new_traceparent(received: Iterable[str]) -> str:
-    """The caller's trace with a new span, or a new trace."""
-    for text in received:
-        match = _TRACEPARENT.fullmatch(text)
-        if match is not None and match[1].strip("0") and match[2].strip("0"):
-            return f"00-{match[1]}-{secrets.token_hex(8)}-{match[3]}"
-    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"

@@ -8,9 +8,10 @@ import contextlib
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from runtime.metrics import REQUESTS_IN_WORK, REQUESTS_SHED
 from runtime.serving.answers import AnswerError, HttpAnswer, failure
 
 MOST_RESTING_OF_ONE_PLACE = 8
@@ -29,12 +30,8 @@ class WorkBound:
 
 class WorkMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.shed = Counter(
-            "chancery_requests_shed", "Requests that came while too many were in work", registry=registry
-        )
-        self.in_work = Gauge(
-            "chancery_requests_in_work", "Requests whose answer has not begun", registry=registry
-        )
+        self.shed = REQUESTS_SHED.made(registry)
+        self.in_work = REQUESTS_IN_WORK.made(registry)
 
 
 def _overloaded(path: str) -> HttpAnswer:

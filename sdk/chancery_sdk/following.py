@@ -19,6 +19,7 @@ from chancery_sdk.checkpoints import (
 )
 from chancery_sdk.events import Event, Place, parse_event
 from chancery_sdk.feed import Feed, FeedUnavailableError, OffsetLostError
+from chancery_sdk.traces import handling
 
 Start = Literal["earliest", "latest"] | datetime | Mapping[int, int]
 """Where a consumer begins: with everything, with what comes from now on, with what was stored at that time or later,
@@ -93,7 +94,8 @@ class Work(Generic[Tx]):
         if handler is None:
             return
         try:
-            await handler(event, tx)
+            with handling(event):
+                await handler(event, tx)
         except StoreUnavailableError:
             raise
         except Exception as error:

@@ -167,6 +167,17 @@ async def test_a_process_with_a_bad_setting_says_which_and_exits_with_usage(
     assert ended.err == "CHANCERY_PARTITIONS: Input should be greater than or equal to 1\n"
 
 
+@pytest.mark.parametrize(
+    "arguments", [("serve", "command"), ("serve", "risk"), ("provision",), ("up",)], ids=" ".join
+)
+async def test_a_variable_that_nobody_reads_stops_every_command(
+    chancery: Chancery, arguments: tuple[str, ...]
+) -> None:
+    ended = await run(*arguments, settings=elsewhere(chancery, SIGNUPS="open", PASSKEY_RP_ID="example.com"))
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err == "CHANCERY_SIGNUPS is not a setting. Did you mean CHANCERY_SIGNUP?\n"
+
+
 async def test_a_process_without_secrets_says_which_are_missing(chancery: Chancery, tmp_path: Path) -> None:
     ended = await run("serve", "command", settings=without_secrets(chancery, tmp_path))
     assert (ended.code, ended.out) == (2, "")

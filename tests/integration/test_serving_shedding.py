@@ -62,7 +62,7 @@ class Served:
 @contextlib.asynccontextmanager
 async def served(bound: WorkBound | None) -> AsyncIterator[Served]:
     registry = CollectorRegistry()
-    app = new_app("Slow", Vitals(failing=dict, registry=registry, work=bound))
+    app = new_app("Slow", Vitals(process="test", failing=dict, registry=registry, work=bound))
     slow = Served(app=app, registry=registry)
     for path in ("/v1/slow", "/oauth/slow", "/at-hand"):
         app.add_api_route(path, slow.wait if "slow" in path else at_hand)

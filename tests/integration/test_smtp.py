@@ -156,3 +156,25 @@ async def test_a_header_that_would_be_two_is_never_sent() -> None:
             with pytest.raises(MailRefusedError):
                 await sender(there, "none", None).send(bad)
     assert there.box.said == []
+
+
+@pytest.mark.parametrize("encryption", ["starttls", "tls"])
+async def test_a_greeting_proves_what_a_mail_would_need_and_sends_none(
+    certificate: Certificate, encryption: Literal["starttls", "tls"]
+) -> None:
+    async with smtp_server(encryption, certificate.server_context()) as there:
+        await sender(there, encryption, certificate.authority, PASSWORD).greet()
+        with pytest.raises(MailUnavailableError, match="does not accept the username and password"):
+            await sender(there, encryption, certificate.authority, "a wrong one").greet()
+        with pytest.raises(MailUnavailableError, match="certificate is not accepted"):
+            await sender(there, encryption, None, PASSWORD).greet()
+    assert there.passwords == [PASSWORD.encode(), b"a wrong one"]
+    assert (there.box.taken, there.box.said) == ([], [])
+
+
+async def test_a_greeting_needs_a_server_that_encrypts_where_it_must(certificate: Certificate) -> None:
+    async with smtp_server("none") as there:
+        await sender(there, "none", None).greet()
+        with pytest.raises(MailUnavailableError):
+            await sender(there, "starttls", certificate.authority, PASSWORD).greet()
+    assert (there.box.taken, there.box.said, there.passwords) == ([], [], [])

@@ -24,7 +24,7 @@ class Order(BaseModel):
 
 
 def app_with(failing: Mapping[str, str]) -> FastAPI:
-    app = new_app("test", Vitals(failing=lambda: failing, registry=CollectorRegistry()))
+    app = new_app("test", Vitals(process="test", failing=lambda: failing, registry=CollectorRegistry()))
 
     @app.post("/orders")
     async def orders(order: Order) -> dict[str, Any]:

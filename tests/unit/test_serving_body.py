@@ -8,8 +8,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 from starlette.types import Message, Receive, Scope, Send
 
+from runtime.metrics import HTTP_REQUEST_SECONDS
 from runtime.serving.body import MAX_BODY_BYTES, BoundedBody
-from runtime.serving.observe import Observe, request_seconds
+from runtime.serving.observe import Observe
 
 GONE = {"type": "http.disconnect"}
 
@@ -96,5 +97,5 @@ async def test_what_is_no_http_request_passes_untouched(kind: str) -> None:
     app = Echo()
     scope = {"type": kind}
     assert await told(BoundedBody(app, {}), scope) == []
-    assert await told(Observe(app, request_seconds(CollectorRegistry())), scope) == []
+    assert await told(Observe(app, HTTP_REQUEST_SECONDS.made(CollectorRegistry())), scope) == []
     assert app.scopes == [{"type": kind}] * 2

@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from runtime.rates import Rate
-from runtime.settings import Settings, SettingsError, home, load_settings, secret_bytes
+from runtime.settings import SettingsError, home, load_settings, refuse_unknown_variables, secret_bytes
 
 SECRET = base64.urlsafe_b64encode(bytes(range(32))).decode().rstrip("=")
 OTHER = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
@@ -113,6 +113,36 @@ def test_production_reads_no_file(monkeypatch: pytest.MonkeyPatch, folder: Path)
     assert load_settings().command_port == 8081
 
 
+def test_a_variable_that_nobody_reads_stops_the_process_with_the_nearest_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with_secrets(monkeypatch)
+    with_variables(monkeypatch, SIGNUPS="open", PASSKEY_RP_ID="example.com", LOCAL_KAFKA_PORT="1")
+    assert refusal() == "CHANCERY_SIGNUPS is not a setting. Did you mean CHANCERY_SIGNUP?"
+    with pytest.raises(SettingsError, match="CHANCERY_SIGNUPS is not a setting"):
+        refuse_unknown_variables()
+
+
+@pytest.mark.parametrize("name", ["local.env", "secrets.env"])
+def test_so_does_a_line_in_the_local_stacks_files_where_they_are_read(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, name: str
+) -> None:
+    (folder / name).write_text("CHANCERY_LOCAL_POSTGRES_PASSWORD=hunter2\nCHANCERY_GRPC_PROT=1\nOTHER=2\n")
+    with_secrets(monkeypatch)
+    assert refusal() == "CHANCERY_GRPC_PROT is not a setting. Did you mean CHANCERY_GRPC_PORT?"
+    with_variables(monkeypatch, MODE="production")
+    assert load_settings().grpc_port == 8083
+
+
+def test_all_that_is_wrong_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_secrets(monkeypatch)
+    with_variables(monkeypatch, PARTITIONS="0", XYZZY="hunter2")
+    assert refusal() == (
+        "CHANCERY_XYZZY is not a setting. docs/reference/configuration.md lists all.\n"
+        "CHANCERY_PARTITIONS: Input should be greater than or equal to 1"
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -161,21 +191,6 @@ def test_the_home_is_where_the_variable_says_else_here(monkeypatch: pytest.Monke
     monkeypatch.delenv("CHANCERY_HOME")
     monkeypatch.chdir(folder)
     assert home() == folder.resolve() / ".chancery"
-
-
-def test_every_setting_is_on_its_reference_page_with_its_default() -> None:
-    """Limits have a page of their own: all of them in one table."""
-    reference = Path(__file__).parent.parent.parent / "docs/reference"
-    rows = [
-        f"| `CHANCERY_{name.upper()}` | `{field.default}` |"
-        for name, field in Settings.model_fields.items()
-        if name.startswith("limit_")
-    ]
-    limits = (reference / "limits.md").read_text()
-    assert [row for row in rows if row not in limits] == []
-    page = (reference / "configuration.md").read_text()
-    others = [name for name in Settings.model_fields if not name.startswith("limit_")]
-    assert [name for name in others if f"CHANCERY_{name.upper()}`" not in page] == []
 
 
 def test_rates_and_proxies_are_read_from_variables(monkeypatch: pytest.MonkeyPatch) -> None:

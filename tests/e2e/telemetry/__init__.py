@@ -1,0 +1,1 @@
+"""What a platform tells of itself: spans, metrics, alerts; and what it never tells."""
