@@ -4,6 +4,7 @@ The genesis of partition 0 fixes the log's id; the others repeat it. Two provisi
 first genesis of a partition counts, a second one is void.
 """
 
+import asyncio
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ _KEEP_LATEST = {"cleanup.policy": "compact", "unclean.leader.election.enable": "
 _BROKERS_TIME = {"message.timestamp.type": "LogAppendTime"}
 """Of new topics, so that a broker refuses no record of a process whose clock is wrong. Nothing here reads it."""
 _GENESIS_TRIES = 5
+_KNOWN_SECONDS = 10.0
+_PAUSE_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,9 +69,12 @@ def specs_of(topics: Topics) -> tuple[TopicSpec, ...]:
 
 
 async def create_topics(admin: KafkaAdmin, topics: Topics) -> None:
-    """Create what is missing; a topic that exists is left as it is."""
-    for spec in specs_of(topics):
+    """Create what is missing, and return once it can be asked about; a topic that exists is left as it is."""
+    specs = specs_of(topics)
+    for spec in specs:
         await admin.create(spec)
+    for spec in specs:
+        await _until_known(admin, spec.name)
 
 
 async def verify_topics(admin: KafkaAdmin, topics: Topics) -> None:
@@ -93,6 +99,16 @@ async def write_genesis(log: Log, clock: Clock) -> str:
     for partition in range(log.partitions):
         log_id = await _genesis(log, clock, partition, log_id)
     return log_id
+
+
+async def _until_known(admin: KafkaAdmin, name: str) -> None:
+    """A broker hears of a new topic a moment after it was made elsewhere, and says until then that there is none."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + _KNOWN_SECONDS
+    while await admin.partition_count(name) == 0:
+        if loop.time() > until:
+            raise UnavailableError(f"topic {name} was made, but no broker knows it yet")
+        await asyncio.sleep(_PAUSE_SECONDS)
 
 
 async def _verify(admin: KafkaAdmin, name: str, partitions: int, wanted: Mapping[str, str]) -> None:

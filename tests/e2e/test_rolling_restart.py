@@ -23,7 +23,7 @@ async def answers_meanwhile(
     people = [await chancery.new_person() for _ in range(ASKERS)]
     async with contextlib.AsyncExitStack() as stack:
         command, query = [await stack.enter_async_context(members(chancery, kind, 2)) for kind in KINDS]
-        proxy = await stack.enter_async_context(proxied(chancery, home, {"command": command, "query": query}))
+        proxy = await stack.enter_async_context(proxied(home, {"command": command, "query": query}))
         renames, checks = Asking(), Asking()
         questions = [
             *(renames.go_on(rename(proxy, person.bearer)) for person in people),

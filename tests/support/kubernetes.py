@@ -106,4 +106,5 @@ def _elsewhere(peer: Object) -> str:
     if "ipBlock" in peer:
         return str(peer["ipBlock"]["cidr"])
     selectors: Sequence[Object] = [peer["namespaceSelector"], peer.get("podSelector", {})]
-    return "/".join(value for one in selectors for value in one.get("matchLabels", {}).values())
+    pairs = [pair for one in selectors for pair in one.get("matchLabels", {}).items()]
+    return "/".join(key if value == "yes" else value for key, value in pairs)

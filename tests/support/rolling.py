@@ -1,4 +1,4 @@
-"""Two processes of a kind behind Caddy, replaced one after the other as Kubernetes does it, under steady questions.
+"""Two processes of a kind behind Traefik, replaced one after the other as Kubernetes does it, under steady questions.
 
 Taken out of the proxy, a pause (the pods' `preStop`), SIGTERM, its end, another at the same address, ready, put in again.
 """
@@ -21,11 +21,11 @@ import httpx
 from localstack.child import ends_with_parent
 from localstack.ports import LOOPBACK, free_port_variables, free_ports
 from tests.support.chancery import Chancery, until_ready
-from tests.support.tasks import eventually
 
 Kind = Literal["command", "query"]
 KINDS: Sequence[Kind] = ("command", "query")
-PAUSE_SECONDS = 0.3
+PAUSE_SECONDS = 1.0
+BREATH_SECONDS = 0.02
 ENDING_SECONDS = 20.0
 Ask = Callable[[httpx.AsyncClient], Coroutine[Any, Any, httpx.Response]]
 
@@ -64,15 +64,23 @@ class Member:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proxy:
-    http: httpx.AsyncClient
-    admin: str
+    home: Path
     urls: Mapping[Kind, str]
+    upstreams: dict[Kind, Sequence[Member]]
 
-    async def send_to(self, kind: Kind, members: Sequence[Member]) -> None:
-        """From now on, to these alone."""
-        path = f"{self.admin}/config/apps/http/servers/{kind}/routes/0/handle/0/upstreams"
-        answer = await self.http.patch(path, json=[{"dial": one.address} for one in members])
-        assert answer.status_code == 200, answer.text
+    def send_to(self, kind: Kind, members: Sequence[Member]) -> None:
+        """Soon, to these alone."""
+        self.upstreams[kind] = members
+        services = {
+            name: {"loadBalancer": {"servers": [{"url": f"http://{one.address}"} for one in there]}}
+            for name, there in self.upstreams.items()
+        }
+        routers = {
+            name: {"rule": "PathPrefix(`/`)", "service": name, "entryPoints": [name]} for name in services
+        }
+        draft = self.home / "draft"
+        draft.write_text(json.dumps({"http": {"routers": routers, "services": services}}))
+        draft.replace(self.home / "dynamic" / "chancery.yml")
 
 
 @dataclass(slots=True)
@@ -90,6 +98,9 @@ class Asking:
                     self.answers[type(error).__name__] += 1
                 else:
                     self.answers[str(answer.status_code)] += 1
+                await asyncio.sleep(
+                    BREATH_SECONDS
+                )  # steady questions, and no flood: processes start beside them
 
 
 @asynccontextmanager
@@ -105,29 +116,25 @@ async def members(chancery: Chancery, kind: Kind, count: int) -> AsyncIterator[l
 
 
 @asynccontextmanager
-async def proxied(
-    chancery: Chancery, home: Path, upstreams: Mapping[Kind, Sequence[Member]]
-) -> AsyncIterator[Proxy]:
-    admin, *ports = free_ports(1 + len(KINDS))
-    (home / "caddy.json").write_text(json.dumps(_configuration(admin, dict(zip(KINDS, ports, strict=True)))))
+async def proxied(home: Path, upstreams: Mapping[Kind, Sequence[Member]]) -> AsyncIterator[Proxy]:
+    ports = dict(zip(KINDS, free_ports(len(KINDS)), strict=True))
+    urls = {kind: f"http://{LOOPBACK}:{port}" for kind, port in ports.items()}
+    (home / "dynamic").mkdir()
+    proxy = Proxy(home=home, urls=urls, upstreams=dict(upstreams))
+    for kind, there in upstreams.items():
+        proxy.send_to(kind, there)
+    (home / "traefik.yml").write_text(json.dumps(_configuration(home, ports)))
     with (home / "log").open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            *(str(Path(sys.executable).parent / "caddy"), "run", "--config", "caddy.json"),
+            *(str(Path(sys.executable).parent / "traefik"), "--configFile=traefik.yml"),
             cwd=home,
-            env={**os.environ, "HOME": str(home), "XDG_CONFIG_HOME": str(home), "XDG_DATA_HOME": str(home)},
             stdout=output,
             stderr=output,
             preexec_fn=ends_with_parent(signal.SIGKILL),
         )
-    proxy = Proxy(
-        http=chancery.http,
-        admin=f"http://{LOOPBACK}:{admin}",
-        urls={kind: f"http://{LOOPBACK}:{port}" for kind, port in zip(KINDS, ports, strict=True)},
-    )
     try:
-        await eventually(lambda: _listens(admin))
-        for kind, there in upstreams.items():
-            await proxy.send_to(kind, there)
+        async with httpx.AsyncClient() as http:
+            await asyncio.gather(*(until_ready(http, url) for url in urls.values()))
         yield proxy
     finally:
         with contextlib.suppress(ProcessLookupError):
@@ -140,32 +147,21 @@ async def replace_in_turn(
 ) -> None:
     for member in fleet:
         if taken_out_first == "yes":
-            await proxy.send_to(member.kind, [one for one in fleet if one is not member])
-            await asyncio.sleep(PAUSE_SECONDS)  # as `preStop` has it: what is under way to it arrives
+            proxy.send_to(member.kind, [one for one in fleet if one is not member])
+            await asyncio.sleep(
+                PAUSE_SECONDS
+            )  # as `preStop` has it: the proxy hears of it, what is under way arrives
         assert await member.end() == 0
         await member.start()
-        await proxy.send_to(member.kind, fleet)
+        proxy.send_to(member.kind, fleet)
 
 
-async def _listens(port: int) -> bool:
-    try:
-        _, writer = await asyncio.open_connection(LOOPBACK, port)
-    except OSError:
-        return False
-    writer.close()
-    return True
-
-
-def _configuration(admin: int, ports: Mapping[Kind, int]) -> Mapping[str, Any]:
-    servers = {
-        kind: {
-            "listen": [f"{LOOPBACK}:{port}"],
-            "automatic_https": {"disable": True},
-            "routes": [{"handle": [{"handler": "reverse_proxy", "upstreams": []}]}],
-        }
-        for kind, port in ports.items()
-    }
+def _configuration(home: Path, ports: Mapping[Kind, int]) -> Mapping[str, Any]:
     return {
-        "admin": {"listen": f"{LOOPBACK}:{admin}", "config": {"persist": False}},
-        "apps": {"http": {"servers": servers}},
+        "global": {"checkNewVersion": False, "sendAnonymousUsage": False},
+        "entryPoints": {kind: {"address": f"{LOOPBACK}:{port}"} for kind, port in ports.items()},
+        "providers": {
+            "providersThrottleDuration": "50ms",
+            "file": {"directory": str(home / "dynamic"), "watch": True},
+        },
     }

@@ -32,6 +32,7 @@ from tests.support.kubernetes import (
 OVERLAYS = ("local", "production")
 VERSION = "1.34"
 DNS = {"kube-system/kube-dns:53"}
+SPANS = {"chancery/monitoring:4318"}
 SMTP = {"local": {"mail:1025"}, "production": {"0.0.0.0/0:587", "0.0.0.0/0:465"}}
 TALKS_TO = {
     "command": {"kafka:9092", "postgres:5432", "valkey:6379", "command:8091"},
@@ -180,7 +181,7 @@ def test_every_process_is_spread_has_a_budget_and_an_account_without_rights(over
 @overlays
 @pytest.mark.parametrize("name", list(TALKS_TO))
 def test_a_process_reaches_what_it_needs_and_nothing_else(overlay: str, name: str) -> None:
-    wanted = TALKS_TO[name] | DNS | (SMTP[overlay] if name == "mailer" else set())
+    wanted = TALKS_TO[name] | DNS | SPANS | (SMTP[overlay] if name == "mailer" else set())
     assert reached(overlay, name, stores(overlay)) == wanted
 
 
