@@ -29,7 +29,7 @@ NAMES: tuple[Name, ...] = ("command", "query")
 
 @asynccontextmanager
 async def proxy(folder: Path, port: int, backends: list[int]) -> AsyncIterator[None]:
-    """Caddy, to whoever is ready and has least to do. It tries nothing twice. (Its `round_robin` may pick who is gone.)"""
+    """Caddy, to whoever is ready and has least to do. It tries nothing twice. Its `round_robin` may pick who is gone."""
     addresses = " ".join(f"{LOOPBACK}:{backend}" for backend in backends)
     file = folder / f"Caddyfile-{port}"
     file.write_text(
