@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import uvloop
+from redis.asyncio import Redis
 
 from bench.blast import Question, blast
 from bench.load import Tally, http_request, read_answer
@@ -27,6 +28,7 @@ from bench.tokens import FORM, basic_of, introspection, mint
 from cli.admin import register_client
 from localstack.ports import LOOPBACK, free_port_variables
 from localstack.stack import StackInfo, running_stack, start_stack, stop_stack
+from readmodels.valkey_keys import STREAM
 from runtime.collector import collect_seldom
 from runtime.settings import load_settings
 
@@ -42,6 +44,8 @@ FAULT_SECONDS = 8.0
 """Longer than a feed is believed; then the part goes on, for as long again."""
 
 
+GAP, GAP_SECONDS = "gap", 0.01
+"""Entries of the feed that vanish before they are read."""
 Refusals = Sequence[tuple[int, bytes]]
 """Status, and how the body begins."""
 
@@ -92,6 +96,14 @@ async def _revoke_all(
         tally.seconds += await asyncio.gather(
             *(_until(side, question, refused, acknowledged) for side in sides)
         )
+
+
+async def _tear(redis_url: str) -> None:
+    """Until cancelled: throw away the feed's entries, now and then before everybody has read them."""
+    async with Redis.from_url(redis_url) as valkey:
+        while True:
+            await asyncio.sleep(GAP_SECONDS)  # without a gap
+            await valkey.xtrim(STREAM, maxlen=0, approximate=False)
 
 
 async def _disturb(home: Path, part: str) -> None:
@@ -164,7 +176,8 @@ async def measure(stack: StackInfo, samples: int, fault: str | None) -> dict[str
             for port in ports
         ]
         if fault is not None:
-            noise.append(asyncio.create_task(_disturb(stack.home, fault)))
+            fault_work = _tear(stack.redis_url) if fault == GAP else _disturb(stack.home, fault)
+            noise.append(asyncio.create_task(fault_work))
         work = (
             _revoke_all(tokens[first::REVOKERS], basic, command_port, ports, tally, closed)
             for first in range(REVOKERS)
@@ -187,7 +200,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
     parser.add_argument("--samples", type=int, default=SAMPLES)
-    parser.add_argument("--fault", choices=sorted(FAULTS))
+    parser.add_argument("--fault", choices=sorted((GAP, *FAULTS)))
     arguments = parser.parse_args()
     collect_seldom()
     more = {"CHANCERY_ACCESS_TOKEN_SECONDS": "3600", **free_port_variables()}

@@ -68,9 +68,11 @@ async def _command(settings: "Settings") -> None:
     from runtime.collector import freeze_what_stays
     from runtime.serving.server import serve_all
 
-    async with _once_possible(lambda: open_command_api(settings), settings.start_seconds) as listeners:
+    leaving = asyncio.Event()
+    opening = partial(open_command_api, settings, leaving)
+    async with _once_possible(opening, settings.start_seconds) as listeners:
         freeze_what_stays()
-        await serve_all(listeners)
+        await serve_all(listeners, leaving, leave_seconds=settings.leave_seconds)
 
 
 @contextlib.asynccontextmanager
@@ -115,7 +117,7 @@ async def _query(settings: "Settings") -> None:
             sockets.append(bind(host, settings.query_own_port))
         protocol = with_short_way(app)
         listeners = [Listener(app=app, socket=one, protocol=protocol) for one in sockets]
-        await serve_all(listeners, leaving)
+        await serve_all(listeners, leaving, leave_seconds=settings.leave_seconds)
 
 
 async def _projectors(settings: "Settings") -> None:

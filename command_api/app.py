@@ -120,7 +120,7 @@ async def open_writer(settings: Settings, *, deadline_seconds: float) -> AsyncIt
 
 
 @contextlib.asynccontextmanager
-async def open_command_api(settings: Settings) -> AsyncIterator[Sequence[Listener]]:
+async def open_command_api(settings: Settings, leaving: asyncio.Event) -> AsyncIterator[Sequence[Listener]]:
     """What is to be served, ready to take commands: the log was read, and a signing key exists."""
     async with contextlib.AsyncExitStack() as stack:
         opened = await stack.enter_async_context(
@@ -145,9 +145,12 @@ async def open_command_api(settings: Settings) -> AsyncIterator[Sequence[Listene
         for work in (
             _follow(opened, health, fellows, partition_of(SIGNING_KEYS, settings.partitions)),
             errands.run(fellows.own_partitions),
+            fellows.leave_when(leaving),
         ):
             stack.push_async_callback(_stop, asyncio.create_task(work))
-        vitals = Vitals(process="command", failing=health.failing, registry=CollectorRegistry())
+        vitals = Vitals(
+            process="command", failing=health.failing, registry=CollectorRegistry(), leaving=leaving
+        )
         _show_work(vitals.registry, writer, passwords)
         show_circuits(vitals.registry, postgres=opened.circuit, **fellows.circuits)
         limits = await stack.enter_async_context(_open_rate_limits(settings, vitals.registry))

@@ -65,6 +65,11 @@ class Fellows:
         if self._replicas is not None:
             self._beating = asyncio.create_task(self._replicas.run())
 
+    async def leave_when(self, leaving: asyncio.Event) -> None:
+        """Once it is set, others send no more calls here, while those that they sent are still answered."""
+        await leaving.wait()
+        await self.leave()
+
     async def leave(self) -> None:
         if self._beating is not None:
             self._beating.cancel()

@@ -103,7 +103,7 @@ async def open_query_api(settings: Settings, leaving: asyncio.Event) -> AsyncIte
             revocations=feed,
             leaving=leaving,
         )
-        vitals = _vitals(health, stores, tokens, feed)
+        vitals = _vitals(services, stores, health)
         app = _app(services, vitals)
         await stack.enter_async_context(
             serving_rpc(
@@ -148,11 +148,12 @@ def _token_checks(
     return TokenChecks(key_set, verdicts, sessions, clock, rules, refresh_key)
 
 
-def _vitals(health: Health, stores: Stores, tokens: TokenChecks, feed: RevocationFeed) -> Vitals:
+def _vitals(services: Services, stores: Stores, health: Health) -> Vitals:
     vitals = Vitals(
         process="query",
         failing=health.failing,
         registry=CollectorRegistry(),
+        leaving=services.leaving,
         body_limits={validation.PATH: validation.MOST_BYTES},
         work=WorkBound(most=MOST_IN_WORK, spared=metadata.PATHS),
     )
@@ -162,9 +163,9 @@ def _vitals(health: Health, stores: Stores, tokens: TokenChecks, feed: Revocatio
         valkey=stores.valkey.circuit,
         valkey_push=stores.pushing.circuit,
     )
-    REVOCATIONS_AGE_SECONDS.made(vitals.registry).set_function(feed.age_seconds)
-    TOKENS_CACHED.made(vitals.registry).set_function(lambda: tokens.cached)
-    TOKENS_OF_UNKNOWN_KEYS.show(vitals.registry, lambda: tokens.of_unknown_keys)
+    REVOCATIONS_AGE_SECONDS.made(vitals.registry).set_function(services.revocations.age_seconds)
+    TOKENS_CACHED.made(vitals.registry).set_function(lambda: services.tokens.cached)
+    TOKENS_OF_UNKNOWN_KEYS.show(vitals.registry, lambda: services.tokens.of_unknown_keys)
     return vitals
 
 

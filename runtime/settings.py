@@ -185,6 +185,9 @@ class Settings(LimitSettings):
     """Memory for folded streams of one command process, by estimate; more are read from `write_model`."""
     start_seconds: float = Field(default=30.0, ge=0)
     """So long the command process waits at its start for stores that do not answer."""
+    leave_seconds: float = Field(default=0.0, ge=0, le=300)
+    """So long after SIGTERM a command or query process still answers, while `/health/ready` says that it leaves: as long as
+    whatever sends it requests takes to notice. See [rolling restarts](../how-to/restart.md)."""
     command_deadline_seconds: float = Field(default=2.0, gt=0)
     """A command is answered within this, or the answer is 503."""
     revocation_stale_seconds: float = Field(default=5.0, gt=0)

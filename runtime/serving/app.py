@@ -44,6 +44,8 @@ class Vitals:
     registry: CollectorRegistry
     body_limits: Mapping[str, int] = field(default_factory=dict)
     work: WorkBound | None = None
+    leaving: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once the process was told to stop: it is not ready any more, though it may still answer."""
 
 
 class StrictRoute(APIRoute):
@@ -111,6 +113,8 @@ def _add_vitals(app: FastAPI, vitals: Vitals) -> None:
     @app.get("/health/ready", tags=["health"])
     async def ready() -> Response:
         failing = dict(vitals.failing())
+        if vitals.leaving.is_set():
+            failing["process"] = "is leaving"
         if failing:
             return json_answer(503, {"status": "not ready", "failing": failing}).response()
         return json_answer(200, {"status": "ready"}).response()

@@ -24,6 +24,7 @@ STALLED_SECONDS = 30.0
 CLOSE_SECONDS = 5.0
 PATIENCE_SECONDS = 2.0
 """More than an application has for a body, so that it is the first to answer."""
+CLOSE = (b"connection", b"close")
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
@@ -178,24 +179,20 @@ async def serve_http(app: ASGIApp, *, host: str, port: int) -> None:
     await serve_all([Listener(app=app, socket=bind(host, port))])
 
 
-async def serve_all(listeners: Sequence[Listener], leaving: asyncio.Event | None = None) -> None:
+async def serve_all(
+    listeners: Sequence[Listener], leaving: asyncio.Event | None = None, *, leave_seconds: float = 0.0
+) -> None:
     """As `serve_http`, for several that start and stop together; the first that ends takes the others along.
 
-    `leaving` is set at the signal, for answers that would never end by themselves.
+    `leaving` is set at the signal, for answers that would never end by themselves. Whoever sends requests takes a moment
+    to notice, so for `leave_seconds` they are still answered, and each connection ends with its next answer.
     """
     servers = [_Server(_config(listener)) for listener in listeners]
-
-    def stop() -> None:
-        if leaving is not None:
-            leaving.set()
-        for server in servers:
-            server.force_exit = server.should_exit
-            server.should_exit = True
-
+    departure = _Departure(servers, leaving or asyncio.Event(), leave_seconds)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         # It stays installed: a signal that comes during the caller's own clean-up must not cut that short.
-        loop.add_signal_handler(number, stop)
+        loop.add_signal_handler(number, departure.told)
     serving = [
         asyncio.create_task(server.serve(sockets=[listener.socket]))
         for server, listener in zip(servers, listeners, strict=True)
@@ -210,8 +207,40 @@ async def serve_all(listeners: Sequence[Listener], leaving: asyncio.Event | None
         task.result()
 
 
+class _Departure:
+    """The first signal begins it, the second cuts it short, the third drops what is still in hand."""
+
+    def __init__(self, servers: Sequence["_Server"], leaving: asyncio.Event, seconds: float) -> None:
+        self._servers = servers
+        self._leaving = leaving
+        self._seconds = seconds
+        self._going: asyncio.TimerHandle | None = None
+
+    def told(self) -> None:
+        if self._seconds and not self._leaving.is_set():
+            self._leaving.set()
+            for server in self._servers:
+                server.let_connections_go()
+            self._going = asyncio.get_running_loop().call_later(self._seconds, self._go)
+        else:
+            self._go()
+
+    def _go(self) -> None:
+        self._leaving.set()
+        if self._going is not None:
+            self._going.cancel()
+        for server in self._servers:
+            server.force_exit = server.should_exit
+            server.should_exit = True
+
+
 class _Server(uvicorn.Server):
     """uvicorn's server, stopped by `serve_all` and not by signals of its own."""
+
+    def let_connections_go(self) -> None:
+        """Each is closed behind its next answer, which says so."""
+        self.config.encoded_headers = [*self.config.encoded_headers, CLOSE]
+        self.server_state.default_headers = [*self.server_state.default_headers, CLOSE]
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from runtime.logs import get_logger
 from runtime.serving.ready import ReadyAnswer
-from runtime.serving.server import NO_TRAILERS, BoundedRequest
+from runtime.serving.server import CLOSE, NO_TRAILERS, BoundedRequest
 
 Headers = Iterable[tuple[bytes, bytes]]
 _log = get_logger("short_way")
@@ -91,6 +91,7 @@ class ShortRequest(BoundedRequest):
             and not parser.should_upgrade()
             and parser.get_http_version() == "1.1"
             and (self.limit_concurrency is None or len(self.connections) < self.limit_concurrency)
+            and CLOSE not in self.server_state.default_headers
         )
 
     def _answer(self) -> ReadyAnswer | None:

@@ -14,6 +14,7 @@ EXTRAS = {
     "token_feed": {"httpx"},
     "fastapi": {"fastapi"},
     "grpc": {"grpc"},
+    "traces": {"opentelemetry"},
 }
 """Modules that need what the package installs only on demand."""
 
