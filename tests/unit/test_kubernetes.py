@@ -153,13 +153,16 @@ def test_every_process_runs_and_is_asked_at_its_port(overlay: str) -> None:
 
 @overlays
 def test_a_process_outlives_what_it_still_has_to_do(overlay: str) -> None:
-    drain_seconds, clean_up_seconds = 8 + 6, 5
+    """docs/how-to/restart.md: longer than a proxy needs to believe it, and 10 seconds for what was accepted."""
+    (config,) = of_kind(overlay, "ConfigMap")
+    leave_seconds = float(config["data"]["CHANCERY_LEAVE_SECONDS"])
     for name in PROCESSES:
-        (container,) = containers(pods(overlay)[name])
-        stop = container.get("lifecycle", {}).get("preStop", {"sleep": {"seconds": 0}})["sleep"]["seconds"]
-        assert (stop > 0) == (name in ("command", "query"))
-        grace = pods(overlay)[name]["spec"]["terminationGracePeriodSeconds"]
-        assert grace >= stop + drain_seconds + clean_up_seconds
+        pod = pods(overlay)[name]["spec"]
+        assert pod["terminationGracePeriodSeconds"] >= leave_seconds + 10
+        readiness = pod["containers"][0]["readinessProbe"]
+        if name in ("command", "query"):
+            checks_seconds = readiness["periodSeconds"] * readiness["failureThreshold"]
+            assert leave_seconds > checks_seconds + readiness["timeoutSeconds"]
 
 
 @overlays
