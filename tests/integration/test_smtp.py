@@ -159,16 +159,22 @@ async def test_a_header_that_would_be_two_is_never_sent() -> None:
 
 
 @pytest.mark.parametrize("encryption", ["starttls", "tls"])
-async def test_a_greeting_proves_what_a_mail_would_need_and_sends_none(
+async def test_a_greeting_goes_encrypted_to_the_server_that_was_meant_and_sends_nothing(
     certificate: Certificate, encryption: Literal["starttls", "tls"]
 ) -> None:
     async with smtp_server(encryption, certificate.server_context()) as there:
-        await sender(there, encryption, certificate.authority, PASSWORD).greet()
-        with pytest.raises(MailUnavailableError, match="does not accept the username and password"):
-            await sender(there, encryption, certificate.authority, "a wrong one").greet()
+        await sender(there, encryption, certificate.authority).greet()
         with pytest.raises(MailUnavailableError, match="certificate is not accepted"):
             await sender(there, encryption, None, PASSWORD).greet()
-    assert there.passwords == [PASSWORD.encode(), b"a wrong one"]
+    assert (there.box.taken, there.box.said, there.passwords) == ([], [], [])
+
+
+async def test_a_greeting_signs_in_and_tells_of_a_wrong_password(certificate: Certificate) -> None:
+    async with smtp_server("starttls", certificate.server_context()) as there:
+        await sender(there, "starttls", certificate.authority, PASSWORD).greet()
+        with pytest.raises(MailUnavailableError, match="does not accept the username and password"):
+            await sender(there, "starttls", certificate.authority, "a wrong one").greet()
+    assert {*there.passwords} == {PASSWORD.encode(), b"a wrong one"}
     assert (there.box.taken, there.box.said) == ([], [])
 
 
