@@ -38,7 +38,7 @@ async def wait_for_topics(
                 for verify in (verify_topics, *verifying):
                     await verify(admin, topics)
         except KafkaUnavailableError as error:
-            health.set("kafka", str(error))
+            health.set("kafka", _without_address(error))
             await asyncio.sleep(_PAUSE_SECONDS)
         else:
             health.set("kafka", None)
@@ -98,8 +98,13 @@ async def _has_started(part: KafkaLog | KafkaKeyStore | PublicTopic, health: Hea
     try:
         await part.start()
     except UnavailableError as error:
-        health.set("kafka", str(error))
+        health.set("kafka", _without_address(error))
         await asyncio.sleep(_PAUSE_SECONDS)
         return False
     health.set("kafka", None)
     return True
+
+
+def _without_address(error: Exception) -> str:
+    """Our errors end with what happened; health is told to anybody who asks."""
+    return f"Kafka does not answer: {str(error).rpartition(': ')[2]}"

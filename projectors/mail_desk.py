@@ -163,9 +163,7 @@ class Desk:
         """What became of the mail; None if a record says that it was dealt with before."""
         if await is_recorded(self._connection, mail.message_id):
             return None
-        with span(f"mail {mail.kind}", "client", fact.trace) as sending:
-            outcome = await self._deliver(mail) if await self._may_go(mail) else "limited"
-            sending.describe({"chancery.mail.outcome": outcome, "chancery.position": str(fact.position)})
+        outcome = await self._deliver(fact, mail) if await self._may_go(mail) else "limited"
         self._tell(mail, str(fact.position), outcome)
         return SentMail(
             message_id=mail.message_id,
@@ -187,17 +185,21 @@ class Desk:
         self._metrics.mails.labels(outcome).inc()
         _log.info("mail", kind=mail.kind, position=position, outcome=outcome)
 
-    async def _deliver(self, mail: PlannedMail) -> MailOutcome:
+    async def _deliver(self, fact: RecordedFact, mail: PlannedMail) -> MailOutcome:
         """Try until the server decides, or until the mail is of no more use."""
         pause = FIRST_PAUSE_SECONDS
         while True:
             stop_if_cancelled()
             try:
-                return await self._try(mail)
+                with span(f"mail {mail.kind}", "client", fact.trace) as sending:
+                    outcome = await self._try(mail)
+                    sending.describe({"chancery.mail.outcome": outcome})
             except MailUnavailableError as error:
                 _log.warning("mail waits", kind=mail.kind, partition=self._partition, error=str(error))
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+            else:
+                return outcome
 
     async def _try(self, mail: PlannedMail) -> MailOutcome:
         """What becomes of the mail now. MailUnavailableError if the server does not say."""

@@ -25,7 +25,7 @@ from runtime.serving.body import MAX_BODY_BYTES
 from runtime.serving.observe import answer_attributes
 from runtime.serving.ready import ReadyAnswer
 from runtime.serving.short_way import Headers
-from runtime.tracing import is_recording, leave_span
+from runtime.tracing import first_valid, is_recording, leave_span
 
 _Way = Callable[[Headers, bytes], ReadyAnswer | None]
 _FORM = re.compile(rb"token=([A-Za-z0-9._-]{1,8192})(?:&token_type_hint=(?:access|refresh)_token)?")
@@ -79,7 +79,7 @@ class HotPath:
 
     def _leave_span(self, target: bytes, headers: Headers, seconds: float) -> None:
         method, path = self._names[target]
-        parent = next((value.decode("latin-1") for name, value in headers if name == b"traceparent"), "")
+        parent = first_valid(value.decode("latin-1") for name, value in headers if name == b"traceparent")
         began = time.time_ns() - int(seconds * 1e9)
         leave_span(f"{method} {path}", "server", parent, began, answer_attributes(method, path, 200))
 

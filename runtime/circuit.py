@@ -64,9 +64,9 @@ class Circuit:
 
     def admit_late(self, began: float, silent_seconds: float) -> None:
         """The refusal for who has waited since then, if it opened meanwhile, or all was silence for so long."""
-        self.admit()
         if time.monotonic() - began >= silent_seconds and self._heard_at < began:
             raise self.refused()
+        self.admit()
 
     def refused(self, reason: str = "not asked, because it did not answer") -> Exception:
         return self._refusal(f"{self._store}: {reason}")

@@ -1,5 +1,6 @@
 """Spans sent by OpenTelemetry's SDK, as OTLP over HTTP. Loaded only by processes that leave spans (`runtime/tracing.py`)."""
 
+import os
 import threading
 
 from opentelemetry.context import Context
@@ -27,7 +28,8 @@ class OpenTelemetry:
     """Spans wait in a bounded queue for a thread that sends them; what finds it full is lost, and nothing waits."""
 
     def __init__(self, process: str) -> None:
-        resource = Resource.create({"service.name": f"chancery-{process}", "service.namespace": "chancery"})
+        name = os.environ.get("OTEL_SERVICE_NAME") or f"chancery-{process}"
+        resource = Resource.create({"service.name": name, "service.namespace": "chancery"})
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         self._tracer = self._provider.get_tracer("chancery")

@@ -99,8 +99,7 @@ def server_span(name: str, received: Iterable[str]) -> Iterator[Span]:
     if _recording is None:
         yield Span(new_traceparent(received))
         return
-    parent = next((text for text in received if parse_traceparent(text)), "")
-    with _ended(_recording.begin(name, "server", parent, NO_ATTRIBUTES, None)) as begun:
+    with _ended(_recording.begin(name, "server", first_valid(received), NO_ATTRIBUTES, None)) as begun:
         yield begun
 
 
@@ -130,6 +129,11 @@ def new_traceparent(received: Iterable[str]) -> str:
         if found is not None:
             return f"00-{found.trace:032x}-{secrets.token_hex(8)}-{found.flags:02x}"
     return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+
+
+def first_valid(received: Iterable[str]) -> str:
+    """The `traceparent` that counts; empty if there is none."""
+    return next((text for text in received if parse_traceparent(text)), "")
 
 
 class TraceContext(NamedTuple):

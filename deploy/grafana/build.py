@@ -13,6 +13,8 @@ FOLDER = Path(__file__).parent / "dashboards"
 _WIDTH, _HEIGHT, _EACH_ROW = 24, 8, 3
 _SOURCE = {"type": "prometheus", "uid": "prometheus"}
 _HTTP = "chancery_http_request_seconds"
+_OURS = 'route!~"/health/.*|/metrics"'
+"""What clients ask, not what watches."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +51,8 @@ DASHBOARDS: Mapping[str, Sequence[Panel]] = {
             title="Share of 5xx",
             unit="percentunit",
             queries={
-                "5xx": f'(sum(rate({_HTTP}_count{{status=~"5.."}}[$__rate_interval])) or vector(0))'
-                f" / sum(rate({_HTTP}_count[$__rate_interval]))"
+                "5xx": f'(sum(rate({_HTTP}_count{{status=~"5..",{_OURS}}}[$__rate_interval])) or vector(0))'
+                f" / sum(rate({_HTTP}_count{{{_OURS}}}[$__rate_interval]))"
             },
         ),
         Panel(title="Latency of requests", unit="s", queries=_quantiles(_HTTP)),

@@ -40,6 +40,7 @@ OTHER_STREAM_SECONDS = 60.0
 caller: ContextVar[Claims] = ContextVar("caller")
 """What the token says that the present call bears."""
 _log = get_logger("grpc")
+_OUR_FAULTS = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNKNOWN)
 if TYPE_CHECKING:
     Handler = grpc.RpcMethodHandler[Any, Any]
     Context = ServicerContext[Any, Any]
@@ -123,10 +124,16 @@ class Observe(Interceptor):
 
     @asynccontextmanager
     async def around(self, call: str, context: Context) -> AsyncIterator[None]:
+        told: AbortError | None = None
         with server_span(call, metadata_values(context, "traceparent")) as span:
             structlog.contextvars.bind_contextvars(trace_id=span.trace_id)
-            async with self._measured(call, context, span):
-                yield
+            try:
+                async with self._measured(call, context, span):
+                    yield
+            except AbortError as error:  # how grpc.aio ends a call whose status was told
+                told = error
+        if told is not None:
+            raise told
 
     @asynccontextmanager
     async def _measured(self, call: str, context: Context, span: Span) -> AsyncIterator[None]:
@@ -146,6 +153,8 @@ class Observe(Interceptor):
         finally:
             seconds = time.perf_counter() - began
             self._seconds.labels(call, status.name).observe(seconds)
+            if status in _OUR_FAULTS:
+                span.fails(status.name)
             span.describe({"rpc.system": "grpc", "rpc.grpc.status_code": status.value[0]})
             if status is not grpc.StatusCode.OK:
                 _log.info("call", method=call, status=status.name, ms=round(seconds * 1000, 1))

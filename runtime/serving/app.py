@@ -164,7 +164,7 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
 
 async def _on_bug(request: Request, error: Exception) -> Response:
     """A defect of ours: the client learns only the trace id that the log line carries too."""
-    _log.error("a bug", exc_info=error)
     trace_id = request.scope["state"]["traceparent"].split("-")[1]
+    _log.error("a bug", trace_id=trace_id, exc_info=error)
     title = f"Something is wrong on our side. Trace id: {trace_id}"
     return failure(request.url.path, 500, "internal-error", title).response()

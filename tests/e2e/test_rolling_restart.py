@@ -3,7 +3,6 @@
 import asyncio
 import signal
 import sys
-import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ LEAVE_SECONDS = 2.5
 LOOK_MILLISECONDS, LOOKS = 200, 3
 """So often the proxy asks each process whether it is ready, and believes it after so many refusals."""
 LANES = 4
+MANY = 100
 Name = Literal["command", "query"]
 NAMES: tuple[Name, ...] = ("command", "query")
 
@@ -154,12 +154,10 @@ async def test_a_rolling_restart_loses_no_request(site: tuple[Chancery, list[Pai
             number += 1
 
     lanes = [asyncio.create_task(lane()) for _ in range(LANES)]
-    began = time.monotonic()
     try:
         await asyncio.gather(*(pair.replace_each() for pair in pairs))
     finally:
         over.set()
         await asyncio.gather(*lanes)
-    seconds = time.monotonic() - began
     assert not lost
-    assert answered > 20 * seconds, "there was hardly anything to lose"
+    assert answered > MANY, "there was hardly anything to lose"

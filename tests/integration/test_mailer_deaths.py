@@ -7,6 +7,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from eventstore.chain import ChainReader, Counted
+from eventstore.facts import RecordedFact
 from eventstore.memory_log import MemoryLog
 from projectors.follower import Follower, read_log_id
 from projectors.mail_desk import Desk
@@ -70,12 +71,12 @@ class MortalConnection(Connection):
 class HastyDesk(Desk):
     """The bug that the test is to find: it takes the mail for sent before it is."""
 
-    async def _deliver(self, mail: PlannedMail) -> MailOutcome:
+    async def _deliver(self, fact: RecordedFact, mail: PlannedMail) -> MailOutcome:
         hasty = SentMail(
             message_id=mail.message_id, partition=0, seq=1, offset=1, sent_at=utc_now(), outcome="sent"
         )
         await record_mail(self._connection, hasty)
-        return await super()._deliver(mail)
+        return await super()._deliver(fact, mail)
 
 
 async def handle_all(

@@ -115,3 +115,16 @@ async def test_who_waited_in_silence_need_not_wait_again() -> None:
     assert await told_to_a_waiter(circuit, 0.01, is_heard=False) == "may ask"
     assert await told_to_a_waiter(circuit, 0.6, is_heard=True) == "may ask"
     assert await told_to_a_waiter(circuit, 1.5, is_heard=True) == "store: no connection was free in time"
+
+
+async def test_a_waiter_who_is_refused_for_the_silence_is_no_probe() -> None:
+    circuit = Circuit("store", GoneError)
+
+    async def fails_meanwhile() -> None:
+        await asyncio.sleep(0.1)  # while somebody waits
+        fail(circuit, FAILURES)
+
+    failing = asyncio.create_task(fails_meanwhile())
+    assert await told_to_a_waiter(circuit, 0.1 + OPEN_SECONDS + 0.1, is_heard=False) != "may ask"
+    await failing
+    assert circuit.admit(), "the probe is still to be made"

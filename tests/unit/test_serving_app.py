@@ -122,7 +122,9 @@ async def test_a_bug_tells_the_client_its_trace_id_and_nothing_else(http: httpx.
     title = f"Something is wrong on our side. Trace id: {TRACE}"
     assert (answer.status_code, answer.json()) == (500, problem_of("internal-error", title, 500))
     assert SECRET not in answer.text
-    assert [line["event"] for line in logged if line["log_level"] == "error"] == ["a bug"] * 2
+    bugs = [line for line in logged if line["log_level"] == "error"]
+    assert [line["event"] for line in bugs] == ["a bug"] * 2
+    assert bugs[0]["trace_id"] == TRACE
     assert (oauth.status_code, oauth.json()["error"]) == (500, "server_error")
 
 

@@ -125,3 +125,29 @@ print(asyncio.run(ask()), len(exporter.get_finished_spans()))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.splitlines()[-1] == "[200, 404] 0"
+
+
+def test_spans_are_of_the_first_valid_parent_and_an_operator_may_name_the_service() -> None:
+    code = """
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from runtime import otlp, tracing
+exporter = InMemorySpanExporter()
+with tracing.recorded("query"):
+    tracing._recording._provider.add_span_processor(SimpleSpanProcessor(exporter))
+    tracing.leave_span("short", "server", tracing.first_valid(["rubbish", tracing.new_traceparent([])]), 1)
+    tracing.leave_span("root", "server", tracing.first_valid(["rubbish"]), 1)
+    tracing.leave_span("not kept", "server", "00-" + "1" * 32 + "-" + "1" * 16 + "-00", 1)
+for span in exporter.get_finished_spans():
+    print(span.name, span.parent is not None, span.resource.attributes["service.name"])
+"""
+    told = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "OTEL_SERVICE_NAME": "mine"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+        env={**os.environ, **told},
+    )
+    assert done.stdout.split("\n")[:-1] == ["short True mine", "root False mine"]
