@@ -6,12 +6,10 @@ Only the token decides. Headers of ours that the client sent, and that say nothi
 from http import HTTPStatus
 
 import grpc
-from envoy.config.core.v3.base_pb2 import HeaderValue, HeaderValueOption
-from envoy.service.auth.v3 import external_auth_pb2 as pb
-from envoy.type.v3.http_status_pb2 import HttpStatus, StatusCode
 from google.rpc import code_pb2, status_pb2
 
 from query_api.routes import forward_auth
+from query_api.rpc import ext_authz_pb2 as pb
 from query_api.rpc.interceptors import Context
 from query_api.tokens import CannotKnowError, TokenChecks
 from runtime.serving.answers import HttpAnswer, problem
@@ -51,13 +49,13 @@ class ExtAuthz:
 
 def _response(answer: HttpAnswer) -> pb.CheckResponse:
     status = status_pb2.Status(code=_CODES[answer.status])
-    overwrite = HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
+    overwrite = pb.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
     headers = [
-        HeaderValueOption(header=HeaderValue(key=name, value=value), append_action=overwrite)
+        pb.HeaderValueOption(header=pb.HeaderValue(key=name, value=value), append_action=overwrite)
         for name, value in answer.headers.items()
     ]
     if answer.status != HTTPStatus.OK:
-        code = HttpStatus(code=StatusCode.ValueType(answer.status))
+        code = pb.HttpStatus(code=answer.status)
         denied = pb.DeniedHttpResponse(status=code, headers=headers, body=answer.body.decode())
         return pb.CheckResponse(status=status, denied_response=denied)
     foreign = [name for name in forward_auth.HEADERS if name not in answer.headers]

@@ -1,13 +1,17 @@
-"""`python -m tests.support.proto` makes the gRPC code anew from the .proto file."""
+"""`python -m tests.support.proto` makes the gRPC code anew from the .proto files."""
 
 import shutil
 import tempfile
 from pathlib import Path
 
+import google.rpc.status_pb2
 from grpc_tools import protoc
 
 RPC = Path(__file__).parents[2] / "query_api" / "rpc"
-MADE = ("token_service_pb2.py", "token_service_pb2.pyi")
+COMMON = (Path(google.rpc.status_pb2.__file__).parents[2], Path(protoc.__file__).parent / "_proto")
+"""Where the schemas of Google's are that ours name."""
+SCHEMAS = ("token_service", "ext_authz")
+MADE = tuple(f"{name}_pb2.{end}" for name in SCHEMAS for end in ("py", "pyi"))
 
 
 def generate(folder: Path) -> None:
@@ -15,9 +19,10 @@ def generate(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as made:
         arguments = (
             f"--proto_path=chancery/v1={RPC}",
+            *(f"--proto_path={folder}" for folder in COMMON),
             f"--python_out={made}",
             f"--pyi_out={made}",
-            "chancery/v1/token_service.proto",
+            *(f"chancery/v1/{name}.proto" for name in SCHEMAS),
         )
         if protoc.main(("protoc", *arguments)) != 0:
             raise SystemExit("protoc refused the schema; what is wrong stands above")

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc.aio
-from envoy.service.auth.v3 import external_auth_pb2 as authz
 
+from query_api.rpc import ext_authz_pb2 as authz
 from query_api.rpc import token_service_pb2 as pb
 from tests.support.admins import token_of
 from tests.support.chancery import Chancery

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
@@ -107,3 +108,13 @@ def test_no_requirement_names_an_index_and_all_are_hashed() -> None:
         pins = [line for line in text.splitlines() if "==" in line]
         assert pins
         assert text.count("--hash=sha256:") >= len(pins)
+
+
+def test_no_two_packages_bring_the_same_file() -> None:
+    """Which of them wins would depend on the order of their installation."""
+    brought_by: dict[str, set[str]] = {}
+    for package in distributions():
+        for file in package.files or ():
+            if file.suffix == ".py":
+                brought_by.setdefault(str(file), set()).add(package.name)
+    assert not {file: names for file, names in brought_by.items() if len(names) > 1}
