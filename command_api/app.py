@@ -106,7 +106,7 @@ async def open_writer(settings: Settings, *, deadline_seconds: float) -> AsyncIt
         stack.push_async_callback(postgres.close)
         await create_write_model(postgres)
         clock = StoreClock()
-        await clock.anchor(postgres)
+        await clock.first_anchor(postgres)
         keyring = Keyring(store, key_encryption(settings), PostgresKeyIndex(postgres))
         await keyring.catch_up()
         await keyring.find_subject(SIGNING_KEYS)

@@ -43,7 +43,7 @@ from runtime.serving.answers import failure
 from runtime.serving.app import Vitals, new_app
 from runtime.serving.shedding import WorkBound
 from runtime.settings import Settings, secret_bytes
-from runtime.store_clock import StoreClock
+from runtime.store_clock import RETRY_SECONDS, StoreClock
 
 LOOK_SECONDS = 0.5
 LIFE_SECONDS = 5.0
@@ -85,7 +85,7 @@ async def open_query_api(settings: Settings, leaving: asyncio.Event) -> AsyncIte
         feed = RevocationFeed(stores.pushing, partitions=partitions, stale=stale)
         tokens = _token_checks(settings, stores, feed, key_set, clock)
         health.set("keys", "the signing keys were not read yet")
-        for loop in (clock.run(postgres), watch.run(), feed.run(), _look(key_set, tokens, health)):
+        for loop in (clock.run(postgres), watch.run(), feed.run(), _look(key_set, tokens, health, clock)):
             stack.push_async_callback(_stop, asyncio.create_task(loop))
         positions = Positions(watch, partitions)
         cursor_key = derive_keys(secret_bytes(settings.secret_key)).cursor_key
@@ -190,8 +190,14 @@ def _app(services: Services, vitals: Vitals) -> HotPath:
     return HotPath(app, services.callers, services.tokens, app.state.request_seconds)
 
 
-async def _look(key_set: KeySet, tokens: TokenChecks, health: Health) -> None:
-    """Read the signing keys again and again, and see whether revocations can be known."""
+async def _look(key_set: KeySet, tokens: TokenChecks, health: Health, clock: StoreClock) -> None:
+    """Read the signing keys again and again, and see whether revocations can be known.
+
+    Without keys no token is judged, so none is before it is known what time it is.
+    """
+    while not clock.is_anchored:
+        health.set("postgres", "has not told the time yet")
+        await asyncio.sleep(RETRY_SECONDS)
     while True:
         try:
             await key_set.refresh()

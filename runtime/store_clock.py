@@ -13,8 +13,11 @@ from datetime import UTC, datetime
 from runtime.postgres import Postgres, PostgresRejectedError, PostgresUnavailableError
 
 ANCHOR_SECONDS = 5.0
+RETRY_SECONDS = 0.1
+"""So soon it is asked again while it never was answered well."""
 MOST_ROUND_TRIP_SECONDS = 0.25
-"""An answer that took longer says too little about now."""
+"""An answer that took longer says too little about now. Before the first good one, each try may take twice as long as the last."""
+_FIRST_TRIES = 5
 
 
 class StoreClock:
@@ -22,6 +25,9 @@ class StoreClock:
 
     def __init__(self) -> None:
         self._ahead_of_monotonic = time.time() - time.monotonic()
+        self._patience_seconds = MOST_ROUND_TRIP_SECONDS
+        self.is_anchored = False
+        """Whether this is the database's time, and no longer only this machine's."""
 
     def __call__(self) -> datetime:
         return datetime.fromtimestamp(self._ahead_of_monotonic + time.monotonic(), UTC)
@@ -30,7 +36,14 @@ class StoreClock:
         """Until cancelled: ask again and again. Without an answer the time goes on from the last one."""
         while True:
             await self.anchor(postgres)
-            await asyncio.sleep(ANCHOR_SECONDS)
+            await asyncio.sleep(ANCHOR_SECONDS if self.is_anchored else RETRY_SECONDS)
+
+    async def first_anchor(self, postgres: Postgres) -> None:
+        """Some tries, the first of which may have a connection to make."""
+        for _ in range(_FIRST_TRIES):
+            await self.anchor(postgres)
+            if self.is_anchored:
+                return
 
     async def anchor(self, postgres: Postgres) -> None:
         asked = time.monotonic()
@@ -39,8 +52,11 @@ class StoreClock:
         except (PostgresUnavailableError, PostgresRejectedError):
             return
         answered = time.monotonic()
-        if answered - asked <= MOST_ROUND_TRIP_SECONDS:
+        if answered - asked <= self._patience_seconds:
             self._ahead_of_monotonic = now - (asked + answered) / 2
+            self._patience_seconds, self.is_anchored = MOST_ROUND_TRIP_SECONDS, True
+        elif not self.is_anchored:
+            self._patience_seconds *= 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

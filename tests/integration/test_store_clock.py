@@ -2,12 +2,15 @@
 
 import time
 from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
 
 import pytest
 
+from localstack.stack import StackInfo
 from runtime.postgres import Postgres
 from runtime.store_clock import StoreClock
 from tests.support.broker import nobody_there
+from tests.support.link import link_to
 
 WRONG = timedelta(days=400).total_seconds()
 CLOSE = timedelta(seconds=1)
@@ -48,3 +51,18 @@ async def test_an_answer_that_took_long_is_not_believed(
         patched.setattr("runtime.store_clock.time.monotonic", lambda: next(answers, 200.0))
         await clock.anchor(postgres)
     assert abs((clock() - datetime.now(UTC)) - before) < CLOSE
+
+
+async def test_a_database_that_is_slow_to_tell_the_first_time_is_asked_until_it_is_known(
+    wrong_clock: StoreClock, projector_stack: StackInfo
+) -> None:
+    """Half of a long way is less wrong than a clock that nobody has compared."""
+    async with link_to(urlsplit(projector_stack.postgres_dsn).port or 0) as link:
+        slow = await Postgres.open(link.url(projector_stack.postgres_dsn))
+        link.turn("slow")
+        await wrong_clock.anchor(slow)
+        assert not wrong_clock.is_anchored, "this one had the connection to make, too"
+        await wrong_clock.first_anchor(slow)
+        assert wrong_clock.is_anchored
+        assert abs(wrong_clock() - datetime.now(UTC)) < timedelta(seconds=5)
+        await slow.close()
