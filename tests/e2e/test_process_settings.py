@@ -38,6 +38,13 @@ async def test_abuse_j3_a_full_password_pool_answers_503_at_once(chancery: Chanc
         assert (await busy.sign_in(person.email)).status_code == 201
 
 
+def is_accepted(answer: httpx.Response | BaseException) -> bool:
+    """A slow machine may be too busy with the first passwords to take the last ones in."""
+    if not isinstance(answer, httpx.Response):
+        return False
+    return answer.status_code != 503 or problem_code(answer) != "overloaded"
+
+
 async def test_a_process_that_is_told_to_stop_finishes_what_it_accepted(chancery: Chancery) -> None:
     """What it did not accept any more can be repeated elsewhere under the same key, and happens once."""
     person = await chancery.new_person()
@@ -46,11 +53,11 @@ async def test_a_process_that_is_told_to_stop_finishes_what_it_accepted(chancery
         running = [asyncio.create_task(leaving.sign_in(person.email, headers=key)) for key in keys]
         await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
     answers = await asyncio.gather(*running, return_exceptions=True)
-    assert sum(isinstance(answer, httpx.Response) for answer in answers) > 1
+    assert sum(is_accepted(answer) for answer in answers) > 1
     for key, answer in zip(keys, answers, strict=True):
         again = await chancery.sign_in(person.email, headers=key)
         assert again.status_code == 201
-        if isinstance(answer, httpx.Response):
+        if isinstance(answer, httpx.Response) and is_accepted(answer):
             assert (answer.status_code, answer.content) == (201, again.content)
 
 
