@@ -26,9 +26,10 @@ _DEPOSED_SECONDS = 10.0
 missing for longer is lost."""
 
 CLIENT_FAILURES = (
-    KafkaError, TimeoutError, OSError, struct.error, ValueError, LookupError, TypeError, AssertionError
+    KafkaError, TimeoutError, OSError, struct.error, ValueError, LookupError, TypeError, AssertionError, RuntimeError
 )  # fmt: skip
-"""What the clients raise: the later ones where a broker's bytes make no sense, which the library lets through."""
+"""What the clients raise: the later ones where a broker's bytes make no sense, which the library lets through; the last is
+what uvloop says where asyncio would be silent, of a connection that has just been closed."""
 
 
 class KafkaUnavailableError(Exception):
