@@ -33,6 +33,7 @@ from localstack.ports import free_port_variables
 from localstack.stack import StackInfo, start_stack, stop_stack
 from runtime.clock import utc_now
 from runtime.collector import collect_seldom
+from runtime.kafka_access import KafkaAccess
 from runtime.kafka_admin import open_admin
 
 ORIGIN = Origin(actor=Actor(kind="system", id="bench"))
@@ -86,12 +87,12 @@ async def _compare(bootstrap: str, concurrent: int, partitions: int) -> dict[str
         partitions=partitions,
         replication_factor=1,
     )
-    async with open_admin(bootstrap) as admin:
+    async with open_admin(KafkaAccess(bootstrap)) as admin:
         await create_topics(admin, topics)
         await create_topics(admin, Topics(**{**asdict(topics), "events": f"{name}.bare"}))
-    log = KafkaLog(bootstrap, topics.events, partitions)
-    bare = KafkaLog(bootstrap, f"{name}.bare", partitions)
-    store = KafkaKeyStore(bootstrap, topics.keys, partitions)
+    log = KafkaLog(KafkaAccess(bootstrap), topics.events, partitions)
+    bare = KafkaLog(KafkaAccess(bootstrap), f"{name}.bare", partitions)
+    store = KafkaKeyStore(KafkaAccess(bootstrap), topics.keys, partitions)
     for part in (log, bare, store):
         await part.start()
     await write_genesis(log, utc_now)

@@ -34,6 +34,7 @@ from localstack.stack import StackInfo, start_stack, stop_stack
 from replay.verify import Wanted, verify
 from runtime.clock import utc_now
 from runtime.collector import collect_seldom
+from runtime.kafka_access import KafkaAccess
 from runtime.kafka_admin import open_admin
 from runtime.postgres import Postgres
 
@@ -55,8 +56,8 @@ PASSWORD_HASH = "$argon2id$v=19$m=19456,t=2,p=1$" + "c" * 22 + "$" + "h" * 43  #
 @contextlib.asynccontextmanager
 async def open_writer(stack: StackInfo, *, saves: bool) -> AsyncIterator[tuple[Writer, Keyring]]:
     async with contextlib.AsyncExitStack() as opened:
-        log = KafkaLog(stack.kafka, TOPICS.events, PARTITIONS, timeout_seconds=10)
-        store = KafkaKeyStore(stack.kafka, TOPICS.keys, PARTITIONS, timeout_seconds=10)
+        log = KafkaLog(KafkaAccess(stack.kafka), TOPICS.events, PARTITIONS, timeout_seconds=10)
+        store = KafkaKeyStore(KafkaAccess(stack.kafka), TOPICS.keys, PARTITIONS, timeout_seconds=10)
         for part in (log, store):
             opened.push_async_callback(part.stop)
             await part.start()
@@ -167,7 +168,7 @@ def _count(draft: Draft) -> None:
 
 
 def _verify(stack: StackInfo) -> dict[str, Any]:
-    wanted = Wanted(bootstrap=stack.kafka, topic=TOPICS.events, partitions=PARTITIONS, heads={})
+    wanted = Wanted(access=KafkaAccess(stack.kafka), topic=TOPICS.events, partitions=PARTITIONS, heads={})
     proof = asyncio.run(verify(wanted, lambda _: None))
     assert not proof.broken
     rate = proof.records / proof.seconds
@@ -175,9 +176,9 @@ def _verify(stack: StackInfo) -> dict[str, Any]:
 
 
 async def _bench(stack: StackInfo, accounts: int) -> dict[str, Any]:
-    async with open_admin(stack.kafka) as admin:
+    async with open_admin(KafkaAccess(stack.kafka)) as admin:
         await create_topics(admin, TOPICS)
-    log = KafkaLog(stack.kafka, TOPICS.events, PARTITIONS)
+    log = KafkaLog(KafkaAccess(stack.kafka), TOPICS.events, PARTITIONS)
     await log.start()
     await write_genesis(log, utc_now)
     await log.stop()

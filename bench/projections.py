@@ -49,6 +49,7 @@ from runtime.clock import utc_now
 from runtime.collector import collect_seldom
 from runtime.encoding import base64url
 from runtime.health import Health
+from runtime.kafka_access import KafkaAccess
 from runtime.kafka_admin import open_admin
 from runtime.postgres import Postgres
 from runtime.redis import Valkey
@@ -151,7 +152,9 @@ class Bench:
 
 
 def new_log(stack: StackInfo) -> KafkaLog:
-    return KafkaLog(stack.kafka, TOPICS.events, PARTITIONS, timeout_seconds=10, between_reads="fetch")
+    return KafkaLog(
+        KafkaAccess(stack.kafka), TOPICS.events, PARTITIONS, timeout_seconds=10, between_reads="fetch"
+    )
 
 
 def new_keyring(keys: KafkaKeyStore) -> Keyring:
@@ -259,9 +262,12 @@ class Lives:
 
 
 async def measure(stack: StackInfo, people: int, rounds: int, seconds: float) -> dict[str, float]:
-    async with open_admin(stack.kafka) as admin:
+    async with open_admin(KafkaAccess(stack.kafka)) as admin:
         await create_topics(admin, TOPICS)
-    log, keys = new_log(stack), KafkaKeyStore(stack.kafka, TOPICS.keys, PARTITIONS, timeout_seconds=10)
+    log, keys = (
+        new_log(stack),
+        KafkaKeyStore(KafkaAccess(stack.kafka), TOPICS.keys, PARTITIONS, timeout_seconds=10),
+    )
     await log.start()
     await keys.start()
     try:

@@ -23,6 +23,7 @@ from projectors.relay import Relay
 from projectors.turns import Sharing
 from runtime.clock import utc_now
 from runtime.health import Health
+from runtime.kafka_access import KafkaAccess
 from runtime.kafka_admin import open_admin
 from runtime.postgres import Postgres
 
@@ -35,10 +36,10 @@ PATIENCE_SECONDS = 300.0
 
 async def relay_events_per_second(stack: StackInfo, events: int) -> dict[str, float]:
     """Events per second of time, and of this process's CPU."""
-    async with open_admin(stack.kafka) as admin:
+    async with open_admin(KafkaAccess(stack.kafka)) as admin:
         await create_topics(admin, TOPICS)
-    log = KafkaLog(stack.kafka, TOPICS.events, 1, timeout_seconds=10, between_reads="fetch")
-    public = PublicTopic(stack.kafka, TOPICS.public, 1)
+    log = KafkaLog(KafkaAccess(stack.kafka), TOPICS.events, 1, timeout_seconds=10, between_reads="fetch")
+    public = PublicTopic(KafkaAccess(stack.kafka), TOPICS.public, 1)
     postgres = await Postgres.open(stack.postgres_dsn, max_connections=1)
     await log.start()
     await public.start()

@@ -20,6 +20,7 @@ from projectors.risk.rules import Conclusion, Limits
 from projectors.risk.topics import create_own_topics
 from projectors.risk.worker import commit, counting_runs
 from runtime.clock import rfc3339, utc_now
+from runtime.kafka_access import KafkaAccess
 from runtime.kafka_admin import open_admin
 from runtime.kafka_batches import KafkaRecord
 
@@ -34,11 +35,13 @@ LIMITS = Limits(window=timedelta(hours=1), failures=1000, reuses=1000, arrivals=
 
 async def faust_events_per_second(stack: StackInfo, events: int) -> dict[str, float]:
     """Events per second of time, and of this process's CPU, until all of them are committed."""
-    async with open_admin(stack.kafka) as admin:
+    async with open_admin(KafkaAccess(stack.kafka)) as admin:
         await create_topics(admin, TOPICS)
-    await create_own_topics(stack.kafka, GROUP, partitions=1, replication_factor=1, window=LIMITS.window)
+    await create_own_topics(
+        KafkaAccess(stack.kafka), GROUP, partitions=1, replication_factor=1, window=LIMITS.window
+    )
     await _fill(stack.kafka, events)
-    broker = Broker(bootstrap=stack.kafka, group=GROUP, public_topic=TOPICS.public, partitions=1)
+    broker = Broker(access=KafkaAccess(stack.kafka), group=GROUP, public_topic=TOPICS.public, partitions=1)
     with tempfile.TemporaryDirectory() as folder:
         counting = Counting(broker, LIMITS, _conclude, folder)
         async with counting_runs(counting):
@@ -60,7 +63,7 @@ async def _conclude(conclusion: Conclusion) -> None:
 
 
 async def _fill(bootstrap: str, events: int) -> None:
-    public = PublicTopic(bootstrap, TOPICS.public, 1)
+    public = PublicTopic(KafkaAccess(bootstrap), TOPICS.public, 1)
     await public.start()
     waiting = [_record(number) for number in range(events)]
     while waiting:

@@ -224,7 +224,7 @@ async def _open(console: "Console") -> AsyncIterator[Story]:
     async with AsyncExitStack() as opened:
         http = await opened.enter_async_context(httpx.AsyncClient(timeout=10))
         await http.get(settings.command_url + "/health/live")
-        log = KafkaLog(settings.kafka_bootstrap, settings.events_topic, settings.partitions)
+        log = KafkaLog(settings.kafka, settings.events_topic, settings.partitions)
         await log.start()
         opened.push_async_callback(log.stop)
         client = await register_client(settings, "demo", ("chancery.introspect",), ())

@@ -97,7 +97,7 @@ async def _rewrap() -> "Rewrapped":
 
     settings = load_settings()
     store = KafkaKeyStore(
-        settings.kafka_bootstrap, settings.keys_topic, settings.partitions, timeout_seconds=READ_SECONDS
+        settings.kafka, settings.keys_topic, settings.partitions, timeout_seconds=READ_SECONDS
     )
     await store.start()
     try:

@@ -40,7 +40,7 @@ async def opened_log() -> AsyncIterator[Opened]:
     from runtime.settings import load_settings
 
     settings = load_settings()
-    where = settings.kafka_bootstrap
+    where = settings.kafka
     log = KafkaLog(where, settings.events_topic, settings.partitions, between_reads="fetch")
     store = KafkaKeyStore(where, settings.keys_topic, settings.partitions)
     async with AsyncExitStack() as stack:

@@ -168,7 +168,7 @@ async def statuses(settings: "Settings") -> "tuple[ProjectorStatus, ...]":
     from readmodels.projections import projector_status
     from runtime.postgres import Postgres
 
-    log = KafkaLog(settings.kafka_bootstrap, settings.events_topic, settings.partitions)
+    log = KafkaLog(settings.kafka, settings.events_topic, settings.partitions)
     postgres = await Postgres.open(settings.postgres_dsn.get_secret_value())
     try:
         await log.start()

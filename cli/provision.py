@@ -23,10 +23,10 @@ async def _provision() -> str:
 
     settings = load_settings()
     topics = Topics.of(settings)
-    async with open_admin(settings.kafka_bootstrap) as admin:
+    async with open_admin(settings.kafka) as admin:
         await create_topics(admin, topics)
-        await verify_topics(admin, topics)
-    log = KafkaLog(settings.kafka_bootstrap, settings.events_topic, settings.partitions, timeout_seconds=10)
+        await verify_topics(admin, topics, topics.events, topics.keys, topics.public)
+    log = KafkaLog(settings.kafka, settings.events_topic, settings.partitions, timeout_seconds=10)
     await log.start()
     try:
         log_id = await write_genesis(log, utc_now)

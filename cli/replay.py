@@ -66,14 +66,14 @@ async def _verify(saved: "dict[int, SavedHead]", *, is_thorough: bool, is_shown:
     from runtime.settings import load_settings
 
     settings = load_settings()
-    async with open_admin(settings.kafka_bootstrap) as admin:
+    async with open_admin(settings.kafka) as admin:
         count = await admin.partition_count(settings.events_topic)
     if count != settings.partitions:
         raise UnsafeTopicError(
             f"topic {settings.events_topic} has {count} partitions and CHANCERY_PARTITIONS says {settings.partitions}"
         )
     wanted = Wanted(
-        bootstrap=settings.kafka_bootstrap,
+        access=settings.kafka,
         topic=settings.events_topic,
         partitions=settings.partitions,
         heads=saved,

@@ -97,8 +97,8 @@ async def open_writer(settings: Settings, *, deadline_seconds: float) -> AsyncIt
     """A writer on the real log. Partitions are read when they are first needed, or by `catch_up`."""
     async with contextlib.AsyncExitStack() as stack:
         await _verify_topics(settings)
-        log = KafkaLog(settings.kafka_bootstrap, settings.events_topic, settings.partitions)
-        store = KafkaKeyStore(settings.kafka_bootstrap, settings.keys_topic, settings.partitions)
+        log = KafkaLog(settings.kafka, settings.events_topic, settings.partitions)
+        store = KafkaKeyStore(settings.kafka, settings.keys_topic, settings.partitions)
         for part in (log, store):
             stack.push_async_callback(part.stop)
             await part.start()
@@ -272,8 +272,8 @@ def _code_rules(settings: Settings) -> CodeRules:
 
 async def _verify_topics(settings: Settings) -> None:
     topics = Topics.of(settings)
-    async with open_admin(settings.kafka_bootstrap) as admin:
-        await verify_topics(admin, topics)
+    async with open_admin(settings.kafka) as admin:
+        await verify_topics(admin, topics, topics.events, topics.keys)
 
 
 async def _follow(opened: Opened, health: Health, fellows: Fellows, keys_partition: int) -> None:

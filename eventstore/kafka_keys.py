@@ -6,17 +6,20 @@ from collections.abc import AsyncIterator, Mapping
 from eventstore.errors import UnavailableError
 from eventstore.key_index import KeyBatch, KeyRecord
 from runtime.kafka import KafkaReader, KafkaUnavailableError, KafkaWriter
+from runtime.kafka_access import KafkaAccess
 
 _PATIENCE_READS = 5
 
 
 class KafkaKeyStore:
-    def __init__(self, bootstrap: str, topic: str, partitions: int, *, timeout_seconds: float = 2.0) -> None:
+    def __init__(
+        self, access: KafkaAccess, topic: str, partitions: int, *, timeout_seconds: float = 2.0
+    ) -> None:
         self._topic = topic
         self._partitions = partitions
-        self._writer = KafkaWriter(bootstrap, timeout_seconds=timeout_seconds)
+        self._writer = KafkaWriter(access, timeout_seconds=timeout_seconds)
         self._reader = KafkaReader(
-            bootstrap, topic, partitions, timeout_seconds=timeout_seconds, between_reads="pause"
+            access, topic, partitions, timeout_seconds=timeout_seconds, between_reads="pause"
         )
 
     async def start(self) -> None:

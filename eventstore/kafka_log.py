@@ -8,12 +8,13 @@ from eventstore.commit import Record
 from eventstore.errors import AppendUnknownError, CorruptLogError, UnavailableError
 from eventstore.log import Log
 from runtime.kafka import KafkaOffsetLostError, KafkaReader, KafkaUnavailableError, KafkaWriter
+from runtime.kafka_access import KafkaAccess
 
 
 class KafkaLog(Log):
     def __init__(
         self,
-        bootstrap: str,
+        access: KafkaAccess,
         topic: str,
         partitions: int,
         *,
@@ -22,9 +23,9 @@ class KafkaLog(Log):
     ) -> None:
         self._topic = topic
         self._partitions = partitions
-        self._writer = KafkaWriter(bootstrap, timeout_seconds=timeout_seconds)
+        self._writer = KafkaWriter(access, timeout_seconds=timeout_seconds)
         self._reader = KafkaReader(
-            bootstrap, topic, partitions, timeout_seconds=timeout_seconds, between_reads=between_reads
+            access, topic, partitions, timeout_seconds=timeout_seconds, between_reads=between_reads
         )
 
     @property

@@ -77,15 +77,10 @@ async def create_topics(admin: KafkaAdmin, topics: Topics) -> None:
         await _until_known(admin, spec.name)
 
 
-async def verify_topics(admin: KafkaAdmin, topics: Topics) -> None:
-    """Raise UnsafeTopicError with the setting to change, if the log or its keys could lose what they hold."""
-    for name in (topics.events, topics.keys):
+async def verify_topics(admin: KafkaAdmin, topics: Topics, *names: str) -> None:
+    """Raise UnsafeTopicError with the setting to change, if one of these is missing or could lose what it holds."""
+    for name in names:
         await _verify(admin, name, topics.partitions, demanded(topics)[name])
-
-
-async def verify_public_topic(admin: KafkaAdmin, topics: Topics) -> None:
-    """Raise UnsafeTopicError if the public topic is missing, or events could vanish from among others."""
-    await _verify(admin, topics.public, topics.partitions, demanded(topics)[topics.public])
 
 
 def demanded(topics: Topics) -> Mapping[str, Mapping[str, str]]:

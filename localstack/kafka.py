@@ -17,6 +17,7 @@ from localstack.part import Part
 from localstack.ports import LOOPBACK, Ports
 from localstack.probes import kafka_answers
 
+KAFKA_PROPERTIES = "CHANCERY_LOCAL_KAFKA_PROPERTIES"
 HEAP = ("-Xmx384m", "-Xms128m", "-XX:TieredStopAtLevel=1")
 """Only the quick compiler: the broker is ready a second sooner, which matters more here than its peak speed."""
 
@@ -31,13 +32,18 @@ QUIET = (
 )
 
 
-def kafka(home: Path, ports: Ports, jars: Jars) -> tuple[Part, ...]:
-    """Each broker as a part of its own: `kafka`, and in a cluster `kafka_2` and `kafka_3`."""
+def kafka(home: Path, ports: Ports, jars: Jars, further: str) -> tuple[Part, ...]:
+    """Each broker as a part of its own: `kafka`, and in a cluster `kafka_2` and `kafka_3`.
+
+    `further`: a file of properties that win over those here; empty for none.
+    """
     fetching = asyncio.Lock()
-    return tuple(_broker(home, ports, jars, fetching, node) for node in range(1, len(ports.brokers) + 1))
+    return tuple(
+        _broker(home, ports, jars, fetching, further, node) for node in range(1, len(ports.brokers) + 1)
+    )
 
 
-def _broker(home: Path, ports: Ports, jars: Jars, fetching: asyncio.Lock, node: int) -> Part:
+def _broker(home: Path, ports: Ports, jars: Jars, fetching: asyncio.Lock, further: str, node: int) -> Part:
     size = len(ports.brokers)
     name = "kafka" if node == 1 else f"kafka_{node}"
     folder = home / name
@@ -51,7 +57,7 @@ def _broker(home: Path, ports: Ports, jars: Jars, fetching: asyncio.Lock, node: 
             await asyncio.to_thread(jars.ensure, report)
             cluster_id = _cluster_id(home, size)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        properties.write_text(render_properties(folder / "data", ports, node))
+        properties.write_text(render_properties(folder / "data", ports, node) + _text_of(further))
         if not (folder / "data" / "meta.properties").exists():
             report("formatting its storage")
             await asyncio.to_thread(_format, run_java, properties, cluster_id)
@@ -100,6 +106,11 @@ def render_properties(data: Path, ports: Ports, node: int = 1) -> str:
         "share.coordinator.state.topic.min.isr": str(max(1, size - 1)),
     }
     return "".join(f"{name}={value}\n" for name, value in settings.items())
+
+
+def _text_of(further: str) -> str:
+    """Written last: of two lines with one name, Java believes the later one."""
+    return Path(further).read_text() if further else ""
 
 
 def java() -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from localstack.inbox import inbox_file
 from localstack.jars import Jars
-from localstack.kafka import kafka
+from localstack.kafka import KAFKA_PROPERTIES, kafka
 from localstack.part import PROCESSES, Part
 from localstack.ports import Ports
 from localstack.postgres import postgres
@@ -48,7 +48,7 @@ def make_plan(home: Path, environment: Mapping[str, str], ports: Ports, selectio
         derived=local_settings(ports, password),
         infrastructure=(
             postgres(home, ports, password),
-            *kafka(home, ports, Jars.of(home, environment)),
+            *kafka(home, ports, Jars.of(home, environment), environment.get(KAFKA_PROPERTIES, "")),
             valkey(home, ports),
             _mail(home, ports),
         ),

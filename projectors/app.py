@@ -28,7 +28,7 @@ async def run(settings: Settings, health: Health, registry: CollectorRegistry, r
     """Until cancelled; then everything is closed. What is in hand is finished once `rest` is asked."""
     metrics = Metrics(registry)
     health.set(STARTING, "is not connected yet")
-    await wait_for_topics(settings, health)
+    await wait_for_topics(settings, health, settings.events_topic, settings.keys_topic)
     async with contextlib.AsyncExitStack() as opened:
         keyring = await opened.enter_async_context(open_keyring(settings, health))
         tables_log = await opened.enter_async_context(open_log(settings, health))

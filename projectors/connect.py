@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 
 from eventstore.errors import UnavailableError
 from eventstore.kafka_keys import KafkaKeyStore
@@ -15,7 +15,7 @@ from projectors.keep_going import stop_if_cancelled
 from projectors.public_topic import PublicTopic
 from runtime.health import Health
 from runtime.kafka import KafkaUnavailableError
-from runtime.kafka_admin import KafkaAdmin, open_admin
+from runtime.kafka_admin import open_admin
 from runtime.settings import Settings
 
 STARTING = "start"
@@ -23,20 +23,14 @@ STARTING = "start"
 _PAUSE_SECONDS = 1.0
 
 
-async def wait_for_topics(
-    settings: Settings, health: Health, *verifying: Callable[[KafkaAdmin, Topics], Awaitable[None]]
-) -> None:
-    """Return once Kafka answers. UnsafeTopicError if a topic could lose what it holds.
-
-    The log and its keys are always looked at; `verifying` names what else is.
-    """
+async def wait_for_topics(settings: Settings, health: Health, *names: str) -> None:
+    """Return once Kafka answers. UnsafeTopicError if one of these topics could lose what it holds."""
     topics = Topics.of(settings)
     while True:
         stop_if_cancelled()
         try:
-            async with open_admin(settings.kafka_bootstrap) as admin:
-                for verify in (verify_topics, *verifying):
-                    await verify(admin, topics)
+            async with open_admin(settings.kafka) as admin:
+                await verify_topics(admin, topics, *names)
         except KafkaUnavailableError as error:
             health.set("kafka", _without_address(error))
             await asyncio.sleep(_PAUSE_SECONDS)
@@ -50,9 +44,7 @@ async def open_log(settings: Settings, health: Health) -> AsyncIterator[KafkaLog
     """A log that follows its end. One consumer each: two would pull one another's place about."""
 
     def make() -> KafkaLog:
-        return KafkaLog(
-            settings.kafka_bootstrap, settings.events_topic, settings.partitions, between_reads="fetch"
-        )
+        return KafkaLog(settings.kafka, settings.events_topic, settings.partitions, between_reads="fetch")
 
     log = make()
     while not await _has_started(log, health):
@@ -67,7 +59,7 @@ async def open_log(settings: Settings, health: Health) -> AsyncIterator[KafkaLog
 @contextlib.asynccontextmanager
 async def open_keyring(settings: Settings, health: Health) -> AsyncIterator[Keyring]:
     def make() -> KafkaKeyStore:
-        return KafkaKeyStore(settings.kafka_bootstrap, settings.keys_topic, settings.partitions)
+        return KafkaKeyStore(settings.kafka, settings.keys_topic, settings.partitions)
 
     store = make()
     while not await _has_started(store, health):
@@ -82,7 +74,7 @@ async def open_keyring(settings: Settings, health: Health) -> AsyncIterator[Keyr
 @contextlib.asynccontextmanager
 async def open_public_topic(settings: Settings, health: Health) -> AsyncIterator[PublicTopic]:
     def make() -> PublicTopic:
-        return PublicTopic(settings.kafka_bootstrap, settings.public_topic, settings.partitions)
+        return PublicTopic(settings.kafka, settings.public_topic, settings.partitions)
 
     topic = make()
     while not await _has_started(topic, health):

@@ -30,7 +30,7 @@ async def run(settings: Settings, health: Health, registry: CollectorRegistry, r
     clock = StoreClock()
     office = _post_office(settings, clock)
     health.set(STARTING, "is not connected yet")
-    await wait_for_topics(settings, health)
+    await wait_for_topics(settings, health, settings.events_topic, settings.keys_topic)
     async with contextlib.AsyncExitStack() as opened:
         keyring = await opened.enter_async_context(open_keyring(settings, health))
         log = await opened.enter_async_context(open_log(settings, health))

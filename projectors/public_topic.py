@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from events.public.envelope import Place, parse_place
 from eventstore.errors import CorruptLogError, UnavailableError
 from runtime.kafka import KafkaMessage, KafkaOffsetLostError, KafkaReader, KafkaUnavailableError
+from runtime.kafka_access import KafkaAccess
 from runtime.kafka_batches import KafkaBatchWriter, KafkaRecord
 from runtime.logs import get_logger
 
@@ -22,11 +23,13 @@ _log = get_logger("relay")
 
 
 class PublicTopic:
-    def __init__(self, bootstrap: str, topic: str, partitions: int, *, timeout_seconds: float = 2.0) -> None:
+    def __init__(
+        self, access: KafkaAccess, topic: str, partitions: int, *, timeout_seconds: float = 2.0
+    ) -> None:
         self._topic = topic
-        self._writer = KafkaBatchWriter(bootstrap, timeout_seconds=timeout_seconds)
+        self._writer = KafkaBatchWriter(access, timeout_seconds=timeout_seconds)
         self._reader = KafkaReader(
-            bootstrap, topic, partitions, timeout_seconds=timeout_seconds, between_reads="pause"
+            access, topic, partitions, timeout_seconds=timeout_seconds, between_reads="pause"
         )
         self._ends = dict.fromkeys(range(partitions), 0)
         """Known ends: an earlier one is the word of a broker that has slept."""

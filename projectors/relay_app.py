@@ -4,7 +4,6 @@ import contextlib
 
 from prometheus_client import CollectorRegistry
 
-from eventstore.provision import verify_public_topic
 from projectors.connect import STARTING, open_log, open_public_topic, wait_for_topics
 from projectors.metrics import Metrics
 from projectors.relay import Relay
@@ -19,7 +18,7 @@ from runtime.settings import Settings
 async def run(settings: Settings, health: Health, registry: CollectorRegistry, rest: Rest) -> None:
     """Until cancelled; then everything is closed. What is in hand is finished once `rest` is asked."""
     health.set(STARTING, "is not connected yet")
-    await wait_for_topics(settings, health, verify_public_topic)
+    await wait_for_topics(settings, health, settings.events_topic, settings.public_topic)
     async with contextlib.AsyncExitStack() as opened:
         log = await opened.enter_async_context(open_log(settings, health))
         public = await opened.enter_async_context(open_public_topic(settings, health))

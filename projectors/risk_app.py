@@ -5,7 +5,6 @@ from datetime import timedelta
 
 from prometheus_client import CollectorRegistry
 
-from eventstore.provision import verify_public_topic
 from projectors.connect import STARTING, wait_for_topics
 from projectors.metrics import Metrics
 from projectors.risk.counting import Broker
@@ -26,10 +25,10 @@ async def run(settings: Settings, health: Health, registry: CollectorRegistry, _
     What was counted twice has no second effect, so nothing is to be finished first.
     """
     health.set(STARTING, "is not connected yet")
-    await wait_for_topics(settings, health, verify_public_topic)
+    await wait_for_topics(settings, health, settings.public_topic)
     limits = limits_of(settings)
     await create_own_topics(
-        settings.kafka_bootstrap,
+        settings.kafka,
         settings.risk_group,
         partitions=settings.partitions,
         replication_factor=settings.replication_factor,
@@ -46,7 +45,7 @@ async def run(settings: Settings, health: Health, registry: CollectorRegistry, _
 
 def broker_of(settings: Settings) -> Broker:
     return Broker(
-        bootstrap=settings.kafka_bootstrap,
+        access=settings.kafka,
         group=settings.risk_group,
         public_topic=settings.public_topic,
         partitions=settings.partitions,

@@ -15,6 +15,7 @@ from multiprocessing.sharedctypes import SynchronizedArray
 
 from replay.partition_check import Broken, BrokenLogError, PartitionCheck, PartitionReport, SavedHead
 from runtime.kafka import KafkaOffsetLostError, KafkaReader
+from runtime.kafka_access import KafkaAccess
 from runtime.kafka_scan import scan
 
 _LOOK_SECONDS = 0.25
@@ -27,7 +28,7 @@ _read_records: "SynchronizedArray[int] | None" = None
 class Wanted:
     """Which log to prove, and how. `heads` are those that were saved of it before, by partition."""
 
-    bootstrap: str
+    access: KafkaAccess
     topic: str
     partitions: int
     heads: Mapping[int, SavedHead]
@@ -107,7 +108,7 @@ async def _prove(wanted: Wanted, partition: int, end: int) -> PartitionReport:
         is_thorough=wanted.is_thorough,
     )
     try:
-        async for batch in scan(wanted.bootstrap, wanted.topic, partition, end):
+        async for batch in scan(wanted.access, wanted.topic, partition, end):
             for record in batch:
                 check.feed(record.offset, record.key, record.value)
             if _read_records is not None:
@@ -138,7 +139,7 @@ def _progress(counts: Sequence[int], total: int, began: float) -> Progress:
 
 async def _ends(wanted: Wanted) -> Mapping[int, int]:
     reader = KafkaReader(
-        wanted.bootstrap,
+        wanted.access,
         wanted.topic,
         wanted.partitions,
         timeout_seconds=_TIMEOUT_SECONDS,

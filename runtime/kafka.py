@@ -15,6 +15,8 @@ from typing import Any, Literal
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
+from runtime.kafka_access import KafkaAccess
+
 MAX_RECORD_BYTES = 900_000
 _BATCH_RECORDS = 500
 _STOP_SECONDS = 5.0
@@ -66,8 +68,8 @@ class _Sent:
 class KafkaWriter:
     """Durable produce: acknowledged by all in-sync replicas, idempotent, one partition named by the caller."""
 
-    def __init__(self, bootstrap: str, *, timeout_seconds: float, batch_bytes: int = 16_384) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, access: KafkaAccess, *, timeout_seconds: float, batch_bytes: int = 16_384) -> None:
+        self._access = access
         self._timeout_seconds = timeout_seconds
         self._batch_bytes = batch_bytes
         self._producer: AIOKafkaProducer | None = None
@@ -145,7 +147,7 @@ class KafkaWriter:
         async with self._starting:
             if self._producer is None:
                 producer = AIOKafkaProducer(
-                    bootstrap_servers=self._bootstrap,
+                    **self._access.client_options(),
                     acks="all",
                     enable_idempotence=True,
                     max_request_size=1_000_000,
@@ -181,7 +183,7 @@ class KafkaReader:
 
     def __init__(
         self,
-        bootstrap: str,
+        access: KafkaAccess,
         topic: str,
         partitions: int,
         *,
@@ -189,7 +191,7 @@ class KafkaReader:
         between_reads: Literal["pause", "fetch"],
     ) -> None:
         self._partitions = [TopicPartition(topic, number) for number in range(partitions)]
-        self._bootstrap = bootstrap
+        self._access = access
         self._timeout_seconds = timeout_seconds
         self._pauses = between_reads == "pause"
         self._next: dict[TopicPartition, int | None] = {}
@@ -203,7 +205,7 @@ class KafkaReader:
 
     def _new_consumer(self) -> AIOKafkaConsumer:
         return AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap,
+            **self._access.client_options(),
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="none",

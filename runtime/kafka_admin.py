@@ -1,22 +1,27 @@
-"""Kafka's topics: made, and asked how they are set."""
+"""Kafka's topics: made, and asked how they are set and who may do what with them."""
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, NodeNotReadyError, TopicAlreadyExistsError
+from aiokafka.errors import KafkaError, NodeNotReadyError, SecurityDisabled, TopicAlreadyExistsError
 from aiokafka.protocol.api import Response
 
-from runtime.kafka import KafkaUnavailableError
+from runtime.kafka import CLIENT_FAILURES, KafkaUnavailableError
+from runtime.kafka_access import KafkaAccess
+from runtime.kafka_acls import Acls, acls_of, all_acls_of_topic
+from runtime.kafka_refusal import refusal
 
 T = TypeVar("T")
 
 _REQUEST_MS = 3000
 _PAUSE_SECONDS = 0.1
+_FORBIDDEN = frozenset({29, 30, 31})
+"""Kafka's error codes of rights that are lacking: for a topic, a group, the cluster."""
 _INSIST_SECONDS = 10.0
 """How long a request is repeated: the library sends it to any broker, also to one that is down."""
 
@@ -39,6 +44,8 @@ class TopicState:
 
 
 class KafkaAdmin:
+    """Every method: KafkaUnavailableError also where this client's user lacks the right to ask that."""
+
     def __init__(self, client: AIOKafkaAdminClient) -> None:
         self._client = client
 
@@ -61,13 +68,11 @@ class KafkaAdmin:
 
     async def partition_count(self, topic: str) -> int:
         """How many partitions the topic has, 0 if there is no such topic."""
-        described = await _insist(lambda: self._client.describe_topics([topic]))
-        return sum(len(one["partitions"]) for one in described if one["error_code"] == 0)
+        return len(await self._partitions(topic))
 
     async def state(self, topic: str) -> TopicState | None:
         """None if there is no such topic."""
-        described = await _insist(lambda: self._client.describe_topics([topic]))
-        found = [partition for one in described if one["error_code"] == 0 for partition in one["partitions"]]
+        found = await self._partitions(topic)
         if not found:
             return None
         return TopicState(
@@ -76,6 +81,12 @@ class KafkaAdmin:
             in_sync=min(len(one["isr"]) for one in found),
         )
 
+    async def _partitions(self, topic: str) -> Sequence[Mapping[str, Any]]:
+        described = await _insist(lambda: self._client.describe_topics([topic]))
+        for one in described:
+            _permitted(one["error_code"], f"see topic {topic}")
+        return [partition for one in described if one["error_code"] == 0 for partition in one["partitions"]]
+
     async def brokers(self) -> int:
         """How many are there now."""
         return len((await _insist(self._client.describe_cluster))["brokers"])
@@ -83,9 +94,24 @@ class KafkaAdmin:
     async def settings(self, topic: str) -> Mapping[str, str]:
         resource = ConfigResource(ConfigResourceType.TOPIC, topic)
         responses = await _insist(lambda: self._client.describe_configs([resource]))
-        return {
-            entry[0]: str(entry[1]) for r in responses for resource in r.resources for entry in resource[4]
-        }
+        resources = [resource for response in responses for resource in response.resources]
+        for code, *_ in resources:
+            _permitted(code, f"see the settings of topic {topic}")
+        return {entry[0]: str(entry[1]) for resource in resources for entry in resource[4]}
+
+    async def acls(self, topic: str) -> Acls | None:
+        """What entries are for the topic, those with wildcards among them; None if brokers check no rights."""
+        question = all_acls_of_topic(topic)
+        response = await _insist(lambda: self._client._send_request(question))  # noqa: SLF001  # nothing public asks it
+        if response.error_code == SecurityDisabled.errno:
+            return None
+        _permitted(response.error_code, "see ACLs")
+        return acls_of(response)
+
+
+def _permitted(code: int, what: str) -> None:
+    if code in _FORBIDDEN:
+        raise KafkaUnavailableError(f"Kafka: this user may not {what}")
 
 
 async def _insist(request: Callable[[], Awaitable[T]]) -> T:
@@ -95,7 +121,7 @@ async def _insist(request: Callable[[], Awaitable[T]]) -> T:
     while True:
         try:
             return await request()
-        except (KafkaError, OSError) as error:
+        except CLIENT_FAILURES as error:
             is_final = isinstance(error, KafkaError) and not error.retriable
             if is_final or loop.time() > until:
                 raise
@@ -103,12 +129,21 @@ async def _insist(request: Callable[[], Awaitable[T]]) -> T:
 
 
 @contextlib.asynccontextmanager
-async def open_admin(bootstrap: str) -> AsyncIterator[KafkaAdmin]:
-    client = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=_REQUEST_MS)
+async def open_admin(access: KafkaAccess) -> AsyncIterator[KafkaAdmin]:
+    """KafkaUnavailableError says why brokers refuse us, where they do."""
+    client = AIOKafkaAdminClient(**access.client_options(), request_timeout_ms=_REQUEST_MS)
     try:
-        await client.start()
+        await _start(client, access)
         yield KafkaAdmin(client)
     except (KafkaError, OSError) as error:
-        raise KafkaUnavailableError(f"Kafka at {bootstrap}: {type(error).__name__}") from None
+        raise KafkaUnavailableError(f"Kafka at {access.bootstrap}: {type(error).__name__}") from None
     finally:
         await client.close()
+
+
+async def _start(client: AIOKafkaAdminClient, access: KafkaAccess) -> None:
+    try:
+        await client.start()
+    except CLIENT_FAILURES as error:
+        reason = await refusal(access) or type(error).__name__
+        raise KafkaUnavailableError(f"Kafka at {access.bootstrap}: {reason}") from None

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from runtime.kafka import CLIENT_FAILURES, Headers, KafkaUnavailableError, KafkaWriter
+from runtime.kafka_access import KafkaAccess
 
 BATCH_BYTES = 500_000
 
@@ -22,8 +23,8 @@ class KafkaRecord:
 class KafkaBatchWriter(KafkaWriter):
     """For somebody who waits for a batch's fate before sending the next one of that partition."""
 
-    def __init__(self, bootstrap: str, *, timeout_seconds: float) -> None:
-        super().__init__(bootstrap, timeout_seconds=timeout_seconds, batch_bytes=BATCH_BYTES)
+    def __init__(self, access: KafkaAccess, *, timeout_seconds: float) -> None:
+        super().__init__(access, timeout_seconds=timeout_seconds, batch_bytes=BATCH_BYTES)
 
     async def send_batch(self, topic: str, partition: int, records: Sequence[KafkaRecord]) -> int:
         """Store the first records in one batch; how many it held.

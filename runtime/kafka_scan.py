@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from aiokafka.errors import OffsetOutOfRangeError
 
-from runtime.kafka import KafkaOffsetLostError, KafkaUnavailableError
+from runtime.kafka import CLIENT_FAILURES, KafkaOffsetLostError, KafkaUnavailableError
+from runtime.kafka_access import KafkaAccess
 
 _FETCH_BYTES = 4_000_000
 _START_SECONDS = 20.0
@@ -14,7 +15,7 @@ _SILENT_SECONDS = 30.0
 
 
 async def scan(
-    bootstrap: str, topic: str, partition: int, end: int
+    access: KafkaAccess, topic: str, partition: int, end: int
 ) -> AsyncIterator[Sequence[ConsumerRecord[bytes | None, bytes | None]]]:
     """Batches of the library's own records (`offset`, `key`, `value`), which copying would slow down by a third.
 
@@ -22,7 +23,7 @@ async def scan(
     """
     where = TopicPartition(topic, partition)
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap,
+        **access.client_options(),
         group_id=None,
         enable_auto_commit=False,
         auto_offset_reset="none",
@@ -43,7 +44,7 @@ async def scan(
             yield batch
     except OffsetOutOfRangeError:
         raise KafkaOffsetLostError(f"{topic}-{partition} does not begin at offset 0") from None
-    except (KafkaError, TimeoutError, OSError) as error:
+    except CLIENT_FAILURES as error:
         raise KafkaUnavailableError(f"read {topic}-{partition}: {type(error).__name__}") from None
     finally:
         await consumer.stop()

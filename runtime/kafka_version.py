@@ -4,11 +4,13 @@ The client library does not tell. A broker says up to which `metadata.version` i
 """
 
 import asyncio
+import ssl
 import struct
 from dataclasses import dataclass
 from typing import Any
 
 from runtime.kafka import KafkaUnavailableError
+from runtime.kafka_access import KafkaAccess
 
 _SECONDS = 2.0
 _API_VERSIONS, _VERSION = 18, 3
@@ -44,23 +46,37 @@ def version_of(level: int) -> KafkaVersion:
     return KafkaVersion(number=_FIRST_LEVELS[-1][1], is_exact=False)
 
 
-async def kafka_version(bootstrap: str) -> KafkaVersion:
-    """Of the first broker that answers. KafkaUnavailableError if none does."""
+async def kafka_version(access: KafkaAccess) -> KafkaVersion:
+    """Of the first broker that answers; all are asked at once. KafkaUnavailableError if none does.
+
+    Brokers answer this before they know who asks.
+    """
+    context = access.context()
+    asking = [asyncio.ensure_future(_version(address, context)) for address in access.bootstrap.split(",")]
     reason = "no broker is named"
-    for address in bootstrap.split(","):
-        host, _, port = address.strip().rpartition(":")
-        try:
-            async with asyncio.timeout(_SECONDS):
-                return version_of(metadata_level(await _ask(host.strip("[]"), int(port))))
-        except (OSError, TimeoutError, EOFError, ValueError, struct.error, IndexError) as error:
-            reason = type(error).__name__
+    try:
+        for answer in asyncio.as_completed(asking):
+            try:
+                return await answer
+            except (OSError, TimeoutError, EOFError, ValueError, struct.error, IndexError) as error:
+                reason = type(error).__name__
+    finally:
+        for task in asking:
+            task.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
     raise KafkaUnavailableError(f"Kafka: {reason}")
 
 
-async def _ask(host: str, port: int) -> bytes:
+async def _version(address: str, context: ssl.SSLContext | None) -> KafkaVersion:
+    host, _, port = address.strip().rpartition(":")
+    async with asyncio.timeout(_SECONDS):
+        return version_of(metadata_level(await _ask(host.strip("[]"), int(port), context)))
+
+
+async def _ask(host: str, port: int, context: ssl.SSLContext | None) -> bytes:
     header = struct.pack(">hhih", _API_VERSIONS, _VERSION, 1, len(_CLIENT)) + _CLIENT + b"\0"
     body = _compact(_CLIENT) + _compact(b"1") + b"\0"
-    reader, writer = await asyncio.open_connection(host, port)
+    reader, writer = await asyncio.open_connection(host, port, ssl=context)
     try:
         writer.write(struct.pack(">i", len(header + body)) + header + body)
         (size,) = struct.unpack(">i", await reader.readexactly(4))

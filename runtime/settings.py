@@ -25,6 +25,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 from pydantic_settings import NoDecode, SettingsConfigDict
 
+from runtime.kafka_access import KafkaAccess, SaslMechanism
 from runtime.known_variables import unknown_variables
 from runtime.limit_settings import LimitSettings
 from runtime.serving.client_address import Network, parse_networks
@@ -56,6 +57,20 @@ class Settings(LimitSettings):
 
     kafka_bootstrap: str = "127.0.0.1:29092"
     """Brokers, `host:port`, separated by commas; one that answers is enough to find the others."""
+    kafka_tls: Literal["on", "off"] = "off"
+    """Whether connections to brokers are encrypted, and brokers prove who they are. See [Kafka with TLS, users and rights](../how-to/secure-kafka.md)."""
+    kafka_tls_authority: str = ""
+    """File (PEM) of the authority that brokers' certificates are from; empty: those that the system trusts."""
+    kafka_tls_certificate: str = ""
+    """File (PEM) that proves this process to brokers which want that (mutual TLS)."""
+    kafka_tls_key: str = ""
+    """File (PEM) of its private key."""
+    kafka_sasl_mechanism: SaslMechanism = "SCRAM-SHA-512"
+    """How the next two are shown to brokers."""
+    kafka_username: str = ""
+    """For brokers that want one; only with TLS. Each process can have its own, with [the rights that it needs](../reference/kafka-rights.md)."""
+    kafka_password: SecretStr = SecretStr("")
+    """Belongs to `CHANCERY_KAFKA_USERNAME`."""
     events_topic: str = "chancery.events"
     """The topic of the private log."""
     keys_topic: str = "chancery.keys"
@@ -254,6 +269,24 @@ class Settings(LimitSettings):
                 "CHANCERY_SMTP_PASSWORD would be readable on its way: set CHANCERY_SMTP_TLS to starttls or tls"
             )
         return self
+
+    @model_validator(mode="after")
+    def _has_a_way_to_brokers(self) -> Self:
+        self.kafka.checked()
+        return self
+
+    @property
+    def kafka(self) -> KafkaAccess:
+        return KafkaAccess(
+            self.kafka_bootstrap,
+            is_encrypted=self.kafka_tls == "on",
+            authority=self.kafka_tls_authority,
+            certificate=self.kafka_tls_certificate,
+            key=self.kafka_tls_key,
+            mechanism=self.kafka_sasl_mechanism,
+            username=self.kafka_username,
+            password=self.kafka_password,
+        )
 
     @property
     def forwards(self) -> bool:

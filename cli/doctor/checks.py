@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from cli.doctor import clocks, kafka, keys, mail, postgres, processes, projections, valkey
+from cli.doctor import clocks, kafka, keys, mail, postgres, processes, projections, rights, valkey
 from cli.doctor.finding import Check
 
 NOT_LOOKED_AT = (
-    "Kafka's ACLs beyond what these questions needed",
+    "rights of Kafka's super users, and rights that are denied",
     "disks",
     "backups",
     "certificates of clients",
@@ -22,6 +22,7 @@ def all_checks(at: Mapping[str, str]) -> Sequence[Check]:
     return (
         Check(name=kafka.KAFKA, look=kafka.broker, advice=_KAFKA),
         Check(name="topics", look=kafka.topics, advice=_KAFKA, needs=on_kafka),
+        Check(name=rights.RIGHTS, look=rights.of_topics, advice=_KAFKA, needs=on_kafka),
         Check(name=postgres.POSTGRES, look=postgres.server, advice=_POSTGRES),
         Check(name=postgres.READ_MODELS, look=postgres.read_models, advice=_POSTGRES, needs=on_postgres),
         Check(name=postgres.WRITE_MODEL, look=postgres.write_model, advice=_POSTGRES, needs=on_postgres),

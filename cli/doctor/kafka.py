@@ -16,8 +16,8 @@ _ALTER = "kafka-configs.sh --bootstrap-server … --alter --entity-type topics -
 
 
 async def broker(settings: Settings) -> Sequence[Finding]:
-    version = await kafka_version(settings.kafka_bootstrap)
-    async with open_admin(settings.kafka_bootstrap) as admin:
+    version = await kafka_version(settings.kafka)
+    async with open_admin(settings.kafka) as admin:
         return [judged_broker(version, await admin.brokers(), settings.replication_factor)]
 
 
@@ -34,7 +34,7 @@ def judged_broker(version: KafkaVersion, brokers: int, copies: int) -> Finding:
 async def topics(settings: Settings) -> Sequence[Finding]:
     """One line for each of the three."""
     wanted = Topics.of(settings)
-    async with open_admin(settings.kafka_bootstrap) as admin:
+    async with open_admin(settings.kafka) as admin:
         return [
             await _topic(admin, wanted, name, must, settings.mode) for name, must in demanded(wanted).items()
         ]

@@ -44,7 +44,7 @@ async def wrapping_key(settings: Settings) -> Sequence[Finding]:
 
 async def _newest_records(settings: Settings) -> list[KeyRecord]:
     """What stands last in each partition, without what was erased meanwhile."""
-    store = KafkaKeyStore(settings.kafka_bootstrap, settings.keys_topic, settings.partitions)
+    store = KafkaKeyStore(settings.kafka, settings.keys_topic, settings.partitions)
     last: dict[str, KeyRecord] = {}
     try:
         await store.start()

@@ -13,6 +13,7 @@ from typing import Any
 
 import faust
 import msgspec
+from faust.auth import SASLCredentials, SSLCredentials
 from faust.types import TP, AppT, EventT, StreamT
 
 from events.public.session import RefreshReused, SessionStarted, SignInFailed
@@ -31,6 +32,7 @@ from projectors.risk.rules import (
 )
 from projectors.risk.signals import GUESSES, Signal, headers_of, read_signal, time_of
 from runtime.clock import utc_now
+from runtime.kafka_access import KafkaAccess
 
 SESSION_SECONDS = 6.0
 """A worker that was killed is missed after this, and others go on."""
@@ -54,7 +56,7 @@ class FromSource(msgspec.Struct, frozen=True, kw_only=True):
 class Broker:
     """`group` is the consumer group, and what the names of all the worker's own topics begin with."""
 
-    bootstrap: str
+    access: KafkaAccess
     group: str
     public_topic: str
     partitions: int
@@ -165,7 +167,8 @@ def new_app(broker: Broker, folder: str) -> Any:
     """No web server, and no topics of its own making. It wants a folder, and leaves it empty."""
     return faust.App(
         broker.group,
-        broker=[f"kafka://{one}" for one in broker.bootstrap.split(",")],
+        broker=[f"kafka://{one}" for one in broker.access.bootstrap.split(",")],
+        broker_credentials=_credentials(broker.access),
         autodiscover=False,
         web_enabled=False,
         store="memory://",
@@ -180,6 +183,20 @@ def new_app(broker: Broker, folder: str) -> Any:
         stream_wait_empty=False,
         stream_recovery_delay=0.0,
         table_cleanup_interval=60.0,
+    )
+
+
+def _credentials(access: KafkaAccess) -> SASLCredentials | SSLCredentials | None:
+    context = access.context()
+    if context is None:
+        return None
+    if not access.username:
+        return SSLCredentials(context)
+    return SASLCredentials(
+        username=access.username,
+        password=access.password.get_secret_value(),
+        mechanism=access.mechanism,
+        ssl_context=context,
     )
 
 

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from projectors.risk.counting import own_topics
 from projectors.risk.rules import HISTORY
+from runtime.kafka_access import KafkaAccess
 from runtime.kafka_admin import TopicSpec, open_admin
 
 _SEGMENT = timedelta(hours=6)
@@ -11,11 +12,11 @@ _SEGMENT = timedelta(hours=6)
 
 
 async def create_own_topics(
-    bootstrap: str, group: str, *, partitions: int, replication_factor: int, window: timedelta
+    access: KafkaAccess, group: str, *, partitions: int, replication_factor: int, window: timedelta
 ) -> None:
     """Create what is missing. All of it can be lost: the window that is open then is counted anew."""
     kept = 2 * window + HISTORY
-    async with open_admin(bootstrap) as admin:
+    async with open_admin(access) as admin:
         for name, cleanup in own_topics(group).items():
             spec = TopicSpec(
                 name=name,

@@ -9,6 +9,7 @@ from eventstore.key_index import MemoryKeyIndex
 from eventstore.keyring import Keyring
 from eventstore.provision import Topics, create_topics
 from runtime.encoding import base64url
+from runtime.kafka_access import KafkaAccess
 from runtime.kafka_admin import open_admin
 from tests.support.chancery import Chancery
 
@@ -25,9 +26,9 @@ async def test_data_keys_move_to_the_new_key(chancery: Chancery) -> None:
         partitions=8,
         replication_factor=1,
     )
-    async with open_admin(bootstrap) as admin:
+    async with open_admin(KafkaAccess(bootstrap)) as admin:
         await create_topics(admin, topics)
-    store = KafkaKeyStore(bootstrap, topics.keys, topics.partitions, timeout_seconds=5)
+    store = KafkaKeyStore(KafkaAccess(bootstrap), topics.keys, topics.partitions, timeout_seconds=5)
     await store.start()
     made = Keyring(store, LocalKeyEncryption(OLD), MemoryKeyIndex())
     keys = [await made.key_for(f"account-{number}") for number in range(20)]

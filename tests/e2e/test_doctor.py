@@ -30,7 +30,7 @@ PARTITIONS = 8
 FAKE_TIME = fake_time("+0s")
 KEEP = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1", "unclean.leader.election.enable": "false"}  # fmt: skip
 CHECKS = [
-    "settings", "Kafka", "topic chancery.events", "topic chancery.keys", "topic chancery.public", "PostgreSQL",
+    "settings", "Kafka", "topic chancery.events", "topic chancery.keys", "topic chancery.public", "rights at Kafka", "PostgreSQL",
     "read models", "write model", "Valkey", "clock against PostgreSQL", "clock against Valkey", "key-encryption key",
     "signing keys", *(f"projection {name}_v1" for name in sorted(READ_MODELS)), "projection valkey_v1", "pauses",
     "revocation feed", "mail", "process command", "process query", "process projectors", "process mailer",

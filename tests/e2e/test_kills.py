@@ -17,6 +17,7 @@ import pytest
 from localstack.ports import free_port_variables
 from localstack.stack import StackInfo, running_stack, start_stack, stop_stack
 from runtime.kafka import KafkaWriter
+from runtime.kafka_access import KafkaAccess
 from tests.e2e.conftest import open_chancery
 from tests.support.chancery import PASSWORD, Chancery, bearer, new_email, problem_code, until_ready
 from tests.support.log_reading import read_log
@@ -207,7 +208,7 @@ async def test_a_record_that_is_none_halts_its_partition_and_no_other(doomed: Ch
     """It comes last: what stands in the log stays there. A restarted command process halts there too."""
     people = [await doomed.new_person() for _ in range(6)]
     poisoned = people[0].tokens["position"].partition(":")[0]
-    writer = KafkaWriter(doomed.settings["CHANCERY_KAFKA_BOOTSTRAP"], timeout_seconds=5)
+    writer = KafkaWriter(KafkaAccess(doomed.settings["CHANCERY_KAFKA_BOOTSTRAP"]), timeout_seconds=5)
     await writer.send("chancery.events", int(poisoned), b"account-aa", b"{not json")
     await writer.stop()
     for restarted in (False, True):

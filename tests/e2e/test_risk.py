@@ -16,6 +16,7 @@ from events.public.session import SessionStarted, SignInFailed
 from eventstore.provision import Topics, create_topics
 from projectors.public_topic import PublicTopic
 from runtime.clock import rfc3339, utc_now
+from runtime.kafka_access import KafkaAccess
 from runtime.kafka_admin import open_admin
 from runtime.kafka_batches import KafkaRecord
 from tests.support.chancery import OTHER_PASSWORD, Chancery, Person, bearer
@@ -150,7 +151,7 @@ async def test_two_workers_share_the_work_and_conclude_once(chancery: Chancery) 
 async def test_a_session_from_a_network_that_fails_for_many_accounts_is_suspect(chancery: Chancery) -> None:
     person, innocent = await chancery.new_person(), await chancery.new_person()
     topics = own_topics_of(chancery)
-    async with open_admin(chancery.settings["CHANCERY_KAFKA_BOOTSTRAP"]) as admin:
+    async with open_admin(KafkaAccess(chancery.settings["CHANCERY_KAFKA_BOOTSTRAP"])) as admin:
         await create_topics(admin, topics)
     failures = [SignInFailed(account_id=f"a{n}", cause="wrong-password", source="net") for n in range(3)]
     more = {**A_DAY, "CHANCERY_PUBLIC_TOPIC": topics.public, "CHANCERY_RISK_ACCOUNTS_OF_SOURCE": "3"}
@@ -170,7 +171,7 @@ async def test_a_session_from_a_network_that_fails_for_many_accounts_is_suspect(
 async def test_a_worker_that_begins_with_the_whole_feed_tells_nobody_of_the_past(chancery: Chancery) -> None:
     person = await chancery.new_person()
     topics = own_topics_of(chancery)
-    async with open_admin(chancery.settings["CHANCERY_KAFKA_BOOTSTRAP"]) as admin:
+    async with open_admin(KafkaAccess(chancery.settings["CHANCERY_KAFKA_BOOTSTRAP"])) as admin:
         await create_topics(admin, topics)
     failures = [SignInFailed(account_id=person.account_id, cause="wrong-password", source="n")] * 5
     await publish(chancery, topics, failures * 2, at=utc_now() - timedelta(days=1, minutes=1))
@@ -197,7 +198,7 @@ async def test_the_workers_own_topics_are_safe_and_nothing_else_was_made(chancer
     async with risk_process(chancery, {}) as risk:
         rules = ("failures", "reuses", "arrivals", "sources")
         names = [f"{risk.group}-{rule}-changelog" for rule in rules]
-        async with open_admin(chancery.settings["CHANCERY_KAFKA_BOOTSTRAP"]) as admin:
+        async with open_admin(KafkaAccess(chancery.settings["CHANCERY_KAFKA_BOOTSTRAP"])) as admin:
             for name in (*names, f"{risk.group}-sources"):
                 settings = await admin.settings(name)
                 assert settings["unclean.leader.election.enable"] == "false"
@@ -252,7 +253,9 @@ async def publish(
 ) -> None:
     """As the relay does: every event in the partition of its account."""
     moment = rfc3339(at or utc_now())
-    public = PublicTopic(chancery.settings["CHANCERY_KAFKA_BOOTSTRAP"], topics.public, topics.partitions)
+    public = PublicTopic(
+        KafkaAccess(chancery.settings["CHANCERY_KAFKA_BOOTSTRAP"]), topics.public, topics.partitions
+    )
     await public.start()
     try:
         for event in events:

@@ -8,6 +8,7 @@ import pytest
 from eventstore.errors import AppendUnknownError, UnavailableError
 from eventstore.kafka_log import KafkaLog
 from localstack.stack import StackInfo
+from runtime.kafka_access import KafkaAccess
 from tests.support.broker import Broker, opened
 from tests.support.link import Weather, link_to
 from tests.support.tasks import eventually
@@ -25,7 +26,7 @@ def broker(projector_stack: StackInfo) -> Broker:
 async def test_a_log_heals_after_its_link_was_bad(broker: Broker, weather: Weather) -> None:
     topics = await broker.new_topics(partitions=1)
     async with link_to(int(broker.bootstrap.rpartition(":")[2])) as link:
-        log = KafkaLog(f"127.0.0.1:{link.port}", topics.events, 1, timeout_seconds=1)
+        log = KafkaLog(KafkaAccess(f"127.0.0.1:{link.port}"), topics.events, 1, timeout_seconds=1)
         async with opened(log):
             assert await log.append(0, b"k", b"before") == 0
             link.turn(weather)

@@ -12,6 +12,7 @@ from eventstore.key_index import KeyRecord
 from eventstore.keyring import KeyStore
 from eventstore.provision import Topics
 from localstack.stack import StackInfo
+from runtime.kafka_access import KafkaAccess
 from tests.conformance.key_store_suite import ONE, TWO, KeyStoreSuite, NewStore, read
 from tests.support.broker import Broker, nobody_there
 
@@ -32,7 +33,9 @@ class TestKafkaKeyStore(KeyStoreSuite):
         async with contextlib.AsyncExitStack() as stores:
 
             async def new_store() -> KeyStore:
-                store = KafkaKeyStore(broker.bootstrap, topics.keys, topics.partitions, timeout_seconds=5)
+                store = KafkaKeyStore(
+                    KafkaAccess(broker.bootstrap), topics.keys, topics.partitions, timeout_seconds=5
+                )
                 await store.start()
                 stores.push_async_callback(store.stop)
                 return store
@@ -42,7 +45,7 @@ class TestKafkaKeyStore(KeyStoreSuite):
 
 @contextlib.asynccontextmanager
 async def started(broker: Broker, topic: str) -> AsyncIterator[KafkaKeyStore]:
-    store = KafkaKeyStore(broker.bootstrap, topic, 2)
+    store = KafkaKeyStore(KafkaAccess(broker.bootstrap), topic, 2)
     await store.start()
     try:
         yield store
@@ -77,7 +80,7 @@ async def test_a_record_without_a_key_is_passed_over(broker: Broker, topics: Top
 
 
 async def test_where_no_broker_is_every_call_says_so() -> None:
-    store = KafkaKeyStore(nobody_there(), "keys", 1, timeout_seconds=0.5)
+    store = KafkaKeyStore(KafkaAccess(nobody_there()), "keys", 1, timeout_seconds=0.5)
     with pytest.raises(UnavailableError, match="connect"):
         await store.start()
     with pytest.raises(UnavailableError, match="produce to keys"):

@@ -12,6 +12,7 @@ from eventstore.errors import AppendUnknownError, CorruptLogError, UnavailableEr
 from eventstore.kafka_log import KafkaLog
 from eventstore.log import Log
 from localstack.stack import StackInfo
+from runtime.kafka_access import KafkaAccess
 from tests.conformance.log_suite import LogSuite, read_to_end
 from tests.support.broker import Broker, nobody_there, opened
 from tests.support.tasks import eventually
@@ -36,7 +37,9 @@ class TestKafkaLog(LogSuite):
     @pytest.fixture
     async def log(self, broker: Broker, between_reads: BetweenReads) -> AsyncIterator[KafkaLog]:
         topics = await broker.new_topics()
-        async with opened(KafkaLog(broker.bootstrap, topics.events, 2, between_reads=between_reads)) as log:
+        async with opened(
+            KafkaLog(KafkaAccess(broker.bootstrap), topics.events, 2, between_reads=between_reads)
+        ) as log:
             yield log
 
 
@@ -44,7 +47,11 @@ class TestKafkaLog(LogSuite):
 async def log(broker: Broker, between_reads: BetweenReads) -> AsyncIterator[KafkaLog]:
     topics = await broker.new_topics()
     made = KafkaLog(
-        broker.bootstrap, topics.events, 2, timeout_seconds=TIMEOUT_SECONDS, between_reads=between_reads
+        KafkaAccess(broker.bootstrap),
+        topics.events,
+        2,
+        timeout_seconds=TIMEOUT_SECONDS,
+        between_reads=between_reads,
     )
     async with opened(made):
         yield made
@@ -121,7 +128,7 @@ async def test_an_append_that_is_cancelled_leaves_a_log_that_takes_the_next(log:
 
 
 async def test_where_no_broker_is_everything_fails_within_its_time() -> None:
-    log = KafkaLog(nobody_there(), "events", 1, timeout_seconds=TIMEOUT_SECONDS)
+    log = KafkaLog(KafkaAccess(nobody_there()), "events", 1, timeout_seconds=TIMEOUT_SECONDS)
     began = time.monotonic()
     with pytest.raises(AppendUnknownError, match="produce to events"):
         await log.append(0, b"k", b"v")

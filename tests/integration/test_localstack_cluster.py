@@ -16,6 +16,7 @@ from eventstore.provision import Topics, create_topics
 from localstack.errors import StackError
 from localstack.ports import BROKERS, free_port_variables
 from localstack.stack import StackInfo, ask_processes, running_stack, start_stack, stop_stack
+from runtime.kafka_access import KafkaAccess
 from runtime.kafka_admin import open_admin
 from tests.support.broker import opened
 from tests.support.tasks import eventually
@@ -48,7 +49,7 @@ def topics_of(name: str) -> Topics:
 
 async def made(cluster: StackInfo, name: str) -> Topics:
     topics = topics_of(name)
-    async with open_admin(cluster.kafka) as admin:
+    async with open_admin(KafkaAccess(cluster.kafka)) as admin:
         await create_topics(admin, topics)
     return topics
 
@@ -75,7 +76,7 @@ async def test_every_broker_answers(cluster: StackInfo) -> None:
 
 async def test_topics_are_on_three_brokers_and_need_two(cluster: StackInfo) -> None:
     topics = await made(cluster, "placed")
-    async with open_admin(cluster.kafka) as admin:
+    async with open_admin(KafkaAccess(cluster.kafka)) as admin:
         assert (await admin.settings(topics.events))["min.insync.replicas"] == "2"
     client = AIOKafkaAdminClient(bootstrap_servers=cluster.kafka)
     await client.start()
@@ -98,7 +99,7 @@ async def test_one_killed_broker_stops_nobody_and_comes_back(cluster: StackInfo,
     acknowledged: list[tuple[int, int, bytes]] = []
     before = pid_of(cluster, name)
     assert before is not None
-    async with opened(KafkaLog(cluster.kafka, topics.events, 4, timeout_seconds=5)) as log:
+    async with opened(KafkaLog(KafkaAccess(cluster.kafka), topics.events, 4, timeout_seconds=5)) as log:
         await append_to_all(log, b"before", acknowledged)
         os.kill(before, signal.SIGKILL)
         await append_to_all(log, b"meanwhile", acknowledged)

@@ -70,10 +70,10 @@ async def live(settings: Settings) -> AsyncIterator[LiveLog]:
         partitions=PARTITIONS,
         replication_factor=1,
     )
-    async with open_admin(settings.kafka_bootstrap) as admin:
+    async with open_admin(settings.kafka) as admin:
         await create_topics(admin, topics)
-    log = KafkaLog(settings.kafka_bootstrap, settings.events_topic, PARTITIONS)
-    store = KafkaKeyStore(settings.kafka_bootstrap, settings.keys_topic, PARTITIONS)
+    log = KafkaLog(settings.kafka, settings.events_topic, PARTITIONS)
+    store = KafkaKeyStore(settings.kafka, settings.keys_topic, PARTITIONS)
     await log.start()
     await store.start()
     await write_genesis(log, utc_now)

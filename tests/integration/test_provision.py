@@ -14,13 +14,13 @@ from eventstore.kafka_log import KafkaLog
 from eventstore.provision import (
     Topics,
     create_topics,
-    verify_public_topic,
     verify_topics,
     write_genesis,
 )
 from localstack.stack import StackInfo
 from runtime.clock import utc_now
 from runtime.kafka import KafkaUnavailableError
+from runtime.kafka_access import KafkaAccess
 from runtime.kafka_admin import KafkaAdmin, open_admin
 from tests.conformance.log_suite import read_to_end
 from tests.support.broker import Broker, nobody_there, opened, topic_names
@@ -46,8 +46,8 @@ async def topics(broker: Broker) -> Topics:
 
 
 async def verified(broker: Broker, topics: Topics) -> None:
-    async with open_admin(broker.bootstrap) as admin:
-        await verify_topics(admin, topics)
+    async with open_admin(KafkaAccess(broker.bootstrap)) as admin:
+        await verify_topics(admin, topics, topics.events, topics.keys)
 
 
 async def refusal(broker: Broker, topics: Topics) -> str:
@@ -92,7 +92,7 @@ async def test_topics_wait_for_a_cluster_that_elects_its_controller(broker: Brok
 
 async def test_making_topics_again_changes_nothing(broker: Broker, topics: Topics) -> None:
     await broker.change(topics.events, {**SAFE, "retention.ms": "1000"})
-    async with open_admin(broker.bootstrap) as admin:
+    async with open_admin(KafkaAccess(broker.bootstrap)) as admin:
         await asyncio.gather(*(create_topics(admin, topics) for _ in range(2)))
     assert "retention.ms=1000" in await refusal(broker, topics)
 
@@ -147,9 +147,9 @@ async def test_abuse_l6_keys_that_could_be_dropped_are_refused(broker: Broker, t
 
 
 async def public_refusal(broker: Broker, topics: Topics) -> str:
-    async with open_admin(broker.bootstrap) as admin:
+    async with open_admin(KafkaAccess(broker.bootstrap)) as admin:
         with pytest.raises(UnsafeTopicError) as refused:
-            await verify_public_topic(admin, topics)
+            await verify_topics(admin, topics, topics.public)
     return str(refused.value)
 
 
@@ -157,8 +157,8 @@ async def test_the_public_topic_may_forget_what_is_old_and_nothing_in_between(
     broker: Broker, topics: Topics
 ) -> None:
     await broker.change(topics.public, {**SAFE, "retention.ms": "604800000"})
-    async with open_admin(broker.bootstrap) as admin:
-        await verify_public_topic(admin, topics)
+    async with open_admin(KafkaAccess(broker.bootstrap)) as admin:
+        await verify_topics(admin, topics, topics.public)
     await broker.change(topics.public, {**SAFE, "cleanup.policy": "compact"})
     assert await public_refusal(broker, topics) == (
         f"topic {topics.public} has cleanup.policy=compact, which can lose history; set it to delete"
@@ -179,7 +179,7 @@ async def test_a_public_topic_that_is_missing_or_of_another_size_is_refused(
 
 async def test_a_topic_that_cannot_be_made_says_why(broker: Broker) -> None:
     wanted = replace(topic_names(), replication_factor=3)
-    async with open_admin(broker.bootstrap) as admin:
+    async with open_admin(KafkaAccess(broker.bootstrap)) as admin:
         with pytest.raises(KafkaUnavailableError, match=f"cannot create topic {wanted.events}: .*eplication"):
             await create_topics(admin, wanted)
 
@@ -187,14 +187,14 @@ async def test_a_topic_that_cannot_be_made_says_why(broker: Broker) -> None:
 async def test_where_no_broker_is_the_address_is_named() -> None:
     bootstrap = nobody_there()
     with pytest.raises(KafkaUnavailableError, match=f"Kafka at {bootstrap}: "):
-        async with open_admin(bootstrap):
+        async with open_admin(KafkaAccess(bootstrap)):
             raise AssertionError
 
 
 async def test_two_provisioners_at_once_write_one_log(broker: Broker, topics: Topics) -> None:
     async with (
-        opened(KafkaLog(broker.bootstrap, topics.events, 2, timeout_seconds=10)) as one,
-        opened(KafkaLog(broker.bootstrap, topics.events, 2, timeout_seconds=10)) as two,
+        opened(KafkaLog(KafkaAccess(broker.bootstrap), topics.events, 2, timeout_seconds=10)) as one,
+        opened(KafkaLog(KafkaAccess(broker.bootstrap), topics.events, 2, timeout_seconds=10)) as two,
     ):
         first, second = await asyncio.gather(write_genesis(one, utc_now), write_genesis(two, utc_now))
         assert first == second == await write_genesis(one, utc_now)
@@ -207,7 +207,7 @@ async def test_two_provisioners_at_once_write_one_log(broker: Broker, topics: To
 
 
 async def test_a_partition_of_another_log_is_refused(broker: Broker, topics: Topics) -> None:
-    async with opened(KafkaLog(broker.bootstrap, topics.events, 2, timeout_seconds=10)) as log:
+    async with opened(KafkaLog(KafkaAccess(broker.bootstrap), topics.events, 2, timeout_seconds=10)) as log:
         foreign = Genesis.of(log_id=LOG_ID, partition=1, partitions=2, at=AT)
         await log.append(1, b"genesis", encode(foreign))
         with pytest.raises(UnsafeTopicError, match=f"partition 1 belongs to log {LOG_ID}, not to"):

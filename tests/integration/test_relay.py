@@ -24,6 +24,7 @@ from projectors.public_topic import WINDOW, PublicTopic
 from projectors.relay import Relay
 from projectors.turns import Sharing
 from runtime.health import Health
+from runtime.kafka_access import KafkaAccess
 from runtime.postgres import Postgres
 from tests.support.broker import Broker
 from tests.support.examples import NOON
@@ -51,7 +52,7 @@ class Stage:
 
     async def relay(self, *, log: MemoryLog | None = None, health: Health | None = None) -> None:
         """Run one until cancelled."""
-        public = PublicTopic(self.broker.bootstrap, self.topic, PARTITIONS)
+        public = PublicTopic(KafkaAccess(self.broker.bootstrap), self.topic, PARTITIONS)
         await public.start()
         metrics = Metrics(CollectorRegistry())
         try:

@@ -13,6 +13,7 @@ from localstack.stack import StackInfo
 from replay.partition_check import SavedHead
 from replay.verify import Progress, Proof, Wanted, verify
 from runtime.kafka import KafkaUnavailableError
+from runtime.kafka_access import KafkaAccess
 from runtime.kafka_admin import open_admin
 from tests.support.broker import nobody_there, opened
 from tests.support.histories import COMMITS, TAMPERINGS, honest, numbered
@@ -28,12 +29,12 @@ async def stored(stack: StackInfo, records: Sequence[Record]) -> Wanted:
         partitions=1,
         replication_factor=1,
     )
-    async with open_admin(stack.kafka) as admin:
+    async with open_admin(KafkaAccess(stack.kafka)) as admin:
         await create_topics(admin, topics)
-    async with opened(KafkaLog(stack.kafka, topics.events, 1, timeout_seconds=10)) as log:
+    async with opened(KafkaLog(KafkaAccess(stack.kafka), topics.events, 1, timeout_seconds=10)) as log:
         for record in records:
             await log.append(0, record.key or b"", record.value or b"")
-    return Wanted(bootstrap=stack.kafka, topic=topics.events, partitions=1, heads={})
+    return Wanted(access=KafkaAccess(stack.kafka), topic=topics.events, partitions=1, heads={})
 
 
 async def proven(wanted: Wanted) -> tuple[Proof, list[Progress]]:
@@ -65,12 +66,12 @@ async def test_a_missing_tail_is_found_by_the_saved_head(projector_stack: StackI
     wanted = await stored(projector_stack, history.records[:-5])
     heads = {0: SavedHead(seq=COMMITS, hash=history.last_hash)}
     proof = await verify(
-        Wanted(bootstrap=wanted.bootstrap, topic=wanted.topic, partitions=1, heads=heads), lambda _: None
+        Wanted(access=wanted.access, topic=wanted.topic, partitions=1, heads=heads), lambda _: None
     )
     assert proof.broken[0].offset == len(history.records) - 5
 
 
 async def test_a_broker_that_is_not_there_is_no_broken_log() -> None:
-    wanted = Wanted(bootstrap=nobody_there(), topic="t", partitions=1, heads={})
+    wanted = Wanted(access=KafkaAccess(nobody_there()), topic="t", partitions=1, heads={})
     with pytest.raises(KafkaUnavailableError):
         await verify(wanted, lambda _: None)

@@ -23,6 +23,7 @@ from chancery_sdk.testing import MemoryFeed
 from eventstore.provision import create_topics
 from localstack.child import ends_with_parent
 from localstack.stack import StackInfo
+from runtime.kafka_access import KafkaAccess
 from runtime.kafka_admin import open_admin
 from tests.conformance.sharing_suite import PARTITIONS, Board, Member, SharingSuite, taking_part, until
 from tests.support.broker import Broker, topic_names
@@ -51,7 +52,7 @@ async def test_a_topic_that_is_made_later_is_shared_out_then(projector_stack: St
     group = KafkaGroup(projector_stack.kafka, uuid.uuid4().hex, topic=topics.public)
     async with taking_part(group, member):
         await asyncio.sleep(2)  # it looks for the topic
-        async with open_admin(projector_stack.kafka) as admin:
+        async with open_admin(KafkaAccess(projector_stack.kafka)) as admin:
             await create_topics(admin, topics)
         await until(lambda: board.held_by(member) == set(range(PARTITIONS)))
 

@@ -16,6 +16,7 @@ from localstack.ports import LOOPBACK, free_port_variables
 from localstack.probes import kafka_answers
 from localstack.stack import running_stack
 from runtime.kafka import KafkaUnavailableError, KafkaWriter
+from runtime.kafka_access import KafkaAccess
 from runtime.kafka_admin import open_admin
 from tests.support.tasks import eventually
 
@@ -58,7 +59,7 @@ class Broker:
 
     async def new_topics(self, partitions: int = 2) -> Topics:
         topics = topic_names(partitions)
-        async with open_admin(self.bootstrap) as admin:
+        async with open_admin(KafkaAccess(self.bootstrap)) as admin:
             await create_topics(admin, topics)
         return topics
 
@@ -81,7 +82,7 @@ class Broker:
             nonlocal topics
             if not await kafka_answers(int(self.bootstrap.rpartition(":")[2])):
                 return False
-            writer = KafkaWriter(self.bootstrap, timeout_seconds=2)
+            writer = KafkaWriter(KafkaAccess(self.bootstrap), timeout_seconds=2)
             try:
                 topics = topics or await self.new_topics(partitions=1)
                 await writer.send(topics.events, 0, b"k", b"v")

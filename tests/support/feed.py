@@ -12,6 +12,7 @@ from events.public.mapping import to_public
 from eventstore.chain import Counted
 from eventstore.facts import read_commit
 from runtime.kafka import KafkaReader
+from runtime.kafka_access import KafkaAccess
 from tests.support.tasks import eventually
 
 UNTOLD_SECONDS = 30.0
@@ -46,7 +47,7 @@ Feed = Mapping[int, Sequence[PublicRecord]]
 
 
 async def read_feed(bootstrap: str, topic: str, partitions: int) -> Feed:
-    reader = KafkaReader(bootstrap, topic, partitions, timeout_seconds=5, between_reads="pause")
+    reader = KafkaReader(KafkaAccess(bootstrap), topic, partitions, timeout_seconds=5, between_reads="pause")
     await reader.start()
     try:
         return {number: await _read(reader, number) for number in range(partitions)}

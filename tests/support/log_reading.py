@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 from eventstore.chain import ChainReader, Counted
 from eventstore.kafka_log import KafkaLog
+from runtime.kafka_access import KafkaAccess
 from runtime.postgres import Postgres, PostgresUnavailableError
 from tests.support.judge import Head
 from tests.support.tasks import eventually
@@ -45,7 +46,7 @@ def partition_count(settings: Mapping[str, str]) -> int:
 async def following_log(settings: Mapping[str, str], *wanted: int) -> AsyncIterator[LogFollower]:
     """Of these partitions, or of all."""
     partitions = partition_count(settings)
-    log = KafkaLog(settings["CHANCERY_KAFKA_BOOTSTRAP"], "chancery.events", partitions)
+    log = KafkaLog(KafkaAccess(settings["CHANCERY_KAFKA_BOOTSTRAP"]), "chancery.events", partitions)
     await log.start()
     try:
         yield LogFollower(log, [ChainReader(number, partitions) for number in wanted or range(partitions)])

@@ -20,6 +20,7 @@ from readmodels import valkey_keys
 from readmodels.tables import create_tables
 from replay.partition_check import BrokenLogError, PartitionCheck
 from runtime.health import Health
+from runtime.kafka_access import KafkaAccess
 from runtime.postgres import Postgres
 from runtime.redis import Valkey
 from tests.support.broker import Broker
@@ -133,7 +134,7 @@ async def relay(scene: Scene, stores: Stores) -> AsyncIterator[Watched]:
     health, registry = Health(), CollectorRegistry()
     partitions = scene.log.partitions
     topic = (await Broker(stores.stack.home, stores.stack.kafka).new_topics(partitions)).public
-    public = PublicTopic(stores.stack.kafka, topic, partitions)
+    public = PublicTopic(KafkaAccess(stores.stack.kafka), topic, partitions)
     await public.start()
     worker = Relay(scene.log, public, Sharing(postgres=stores.postgres), health, Metrics(registry))
 

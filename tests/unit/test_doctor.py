@@ -20,11 +20,13 @@ from cli.doctor.processes import default_url, readiness
 from cli.doctor.processes import judged as judged_process
 from cli.doctor.projections import judged as judged_projection
 from cli.doctor.report import as_object, is_well, lines, summary
+from cli.doctor.rights import RIGHTS, judged_rights
 from cli.doctor.valkey import judged as judged_valkey
 from eventstore.provision import Topics, demanded
 from readmodels.projections import PartitionStatus, ProjectorStatus, State
 from readmodels.signing_keys import SigningKey
 from runtime.kafka import KafkaUnavailableError
+from runtime.kafka_acls import AclEntry
 from runtime.kafka_admin import TopicState
 from runtime.kafka_version import version_of
 from runtime.postgres import PostgresRejectedError
@@ -350,7 +352,26 @@ def test_processes_are_asked_where_the_settings_say() -> None:
 def test_every_check_has_a_row_on_the_page() -> None:
     page = (Path(__file__).parent.parent.parent / "docs/how-to/check-an-installation.md").read_text()
     rows = [line.split("|")[1].strip() for line in page.splitlines() if line.startswith("| ")]
-    families = {"topics": "topic …", "projections": "projection …"}
+    families = {"topics": "topic …", "projections": "projection …", RIGHTS: "rights at …"}
     for name in ("process", "clock against"):
         families |= {one.name: f"{name} …" for one in all_checks({}) if one.name.startswith(name)}
     assert {families.get(one.name, one.name) for one in all_checks({})} <= set(rows)
+
+
+@pytest.mark.parametrize(
+    ("entries", "level", "said"),
+    [
+        ([("a", "Write"), ("b", "Read")], "green", "written by a"),
+        ([], "green", "written by super users only"),
+        ([("a", "All")], "yellow", "a could delete records"),
+        ([("a", "Write"), ("b", "AlterConfigs")], "yellow", "b could delete records"),
+        ([("a", "Write"), ("b", "Write")], "yellow", "written by a, b"),
+        ([("a", "Write"), ("*", "Read")], "red", "User:* has rights: whoever reaches Kafka has them"),
+        ([("*", "All")], "red", "User:* has rights: whoever reaches Kafka has them"),
+    ],
+)
+def test_whoever_may_change_history_is_named(entries: list[tuple[str, str]], level: str, said: str) -> None:
+    acls = [AclEntry(principal=f"User:{who}", operation=what, is_allowed=True) for who, what in entries]
+    acls.append(AclEntry(principal="User:c", operation="Write", is_allowed=False))
+    found = judged_rights("e", acls, 1)
+    assert (found.level, found.said) == (level, said)

@@ -6,6 +6,7 @@ import struct
 import pytest
 
 from runtime.kafka import KafkaUnavailableError
+from runtime.kafka_access import KafkaAccess
 from runtime.kafka_version import kafka_version, metadata_level, version_of
 
 
@@ -53,6 +54,29 @@ def test_each_release_has_levels_of_its_own(level: int, text: str) -> None:
     assert (version_of(level).number >= (4, 0)) == (level >= 22)
 
 
+async def test_a_broker_that_hangs_holds_up_nobody() -> None:
+    """The first of two listens and says nothing."""
+
+    async def say_nothing(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        hung.append(writer)
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(4)
+        raw = answer(("metadata.version", 1, 27))
+        writer.write(struct.pack(">i", len(raw)) + raw)
+        writer.close()
+
+    hung: list[asyncio.StreamWriter] = []
+    silent = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+    speaking = await asyncio.start_server(talk, "127.0.0.1", 0)
+    ports = [server.sockets[0].getsockname()[1] for server in (silent, speaking)]
+    async with silent, speaking:
+        access = KafkaAccess(",".join(f"127.0.0.1:{port}" for port in ports))
+        assert str(await asyncio.wait_for(kafka_version(access), 1)) == "4.1"
+        for writer in hung:
+            writer.close()
+
+
 @pytest.mark.parametrize("said", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", struct.pack(">i", 3) + b"abc"])
 async def test_what_is_no_kafka_is_unavailable(said: bytes) -> None:
     async def talk(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -63,4 +87,4 @@ async def test_what_is_no_kafka_is_unavailable(said: bytes) -> None:
     port = server.sockets[0].getsockname()[1]
     async with server:
         with pytest.raises(KafkaUnavailableError):
-            await kafka_version(f"127.0.0.1:{port}")
+            await kafka_version(KafkaAccess(f"127.0.0.1:{port}"))

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -13,6 +14,7 @@ import yaml
 from cli.healthcheck import PORTS
 from eventstore.provision import Topics, specs_of
 from localstack.part import PROCESSES
+from runtime.kafka_rights import USER_PREFIX, Names, rights
 from runtime.settings import Settings
 from tests.support.containers import EXACT_TAG, ROOT
 from tests.support.crds import schema_file
@@ -58,6 +60,7 @@ SECRETS = {
     "local": {"chancery-keys", "chancery-postgres-app", "chancery-valkey"},
     "production": {
         "chancery-keys", "chancery-postgres-app", "chancery-valkey", "chancery-smtp", "chancery-internal-tls",
+        "chancery-cluster-ca-cert", *(f"{USER_PREFIX}{user}" for user in rights(Names.usual())),
     },
 }  # fmt: skip
 WRITES_ITS_OWN_ROOT = {"kafka"}
@@ -276,6 +279,61 @@ def test_topics_are_those_that_provision_makes() -> None:
         for spec in specs_of(topics)
     }
     assert {name_of(one): one["spec"] for one in of_kind("production", "KafkaTopic")} == wanted
+
+
+def test_users_of_kafka_have_the_rights_that_processes_need_and_no_others() -> None:
+    wanted = {
+        f"{USER_PREFIX}{user}": [
+            (right.kind, "" if right.kind == "cluster" else right.name, right.is_prefix, right.operations)
+            for right in own
+        ]
+        for user, own in rights(Names.usual()).items()
+    }
+    found = {}
+    for one in of_kind("production", "KafkaUser"):
+        assert one["spec"]["authentication"] == {"type": "scram-sha-512"}
+        found[name_of(one)] = [
+            (
+                acl["resource"]["type"],
+                acl["resource"].get("name", ""),
+                acl["resource"].get("patternType") == "prefix",
+                tuple(acl["operations"]),
+            )
+            for acl in one["spec"]["authorization"]["acls"]
+        ]
+    assert found == wanted
+
+
+@pytest.mark.parametrize("name", [name for name, places in TALKS_TO.items() if "kafka:9092" in places])
+def test_a_process_shows_itself_to_kafka_as_its_own_user(name: str) -> None:
+    (container,) = pods("production")[name]["spec"]["containers"]
+    given = {one["name"]: one for one in container["env"]}
+    user = USER_PREFIX + {"provision": "operator"}.get(name, name)
+    assert given["CHANCERY_KAFKA_USERNAME"]["value"] == user
+    password = given["CHANCERY_KAFKA_PASSWORD"]["valueFrom"]["secretKeyRef"]
+    assert password == {"name": user, "key": "password"}
+    assert given["CHANCERY_KAFKA_TLS"]["value"] == "on"
+    authority = given["CHANCERY_KAFKA_TLS_AUTHORITY"]["value"]
+    mounts = {one["mountPath"]: one["name"] for one in container["volumeMounts"]}
+    (volume,) = (
+        one
+        for one in pods("production")[name]["spec"]["volumes"]
+        if one["name"] == mounts[str(Path(authority).parent)]
+    )
+    assert volume["secret"]["secretName"] == "chancery-cluster-ca-cert"  # a name
+
+
+def test_a_process_without_kafka_is_given_no_way_to_it() -> None:
+    (container,) = pods("production")["query"]["spec"]["containers"]
+    assert not [one["name"] for one in container["env"] if "KAFKA" in one["name"]]
+
+
+def test_kafka_asks_everybody_who_he_is() -> None:
+    (kafka,) = of_kind("production", "Kafka")
+    assert kafka["spec"]["kafka"]["authorization"] == {"type": "simple"}
+    (listener,) = kafka["spec"]["kafka"]["listeners"]
+    assert (listener["tls"], listener["authentication"]["type"]) == (True, "scram-sha-512")
+    assert set(kafka["spec"]["entityOperator"]) == {"topicOperator", "userOperator"}
 
 
 def test_metrics_that_pods_scale_by_are_metrics_of_ours() -> None:

@@ -13,6 +13,7 @@ from projectors.risk.rules import Conclusion, Limits
 from projectors.risk.worker import Worker
 from projectors.system_commands import CommandApi, CommandUnansweredError
 from runtime.health import Health
+from runtime.kafka_access import KafkaAccess
 from runtime.serving.answers import empty_answer, problem
 from tests.support.command_server import Server, served
 
@@ -60,7 +61,7 @@ async def test_a_worker_whose_patience_ends_stops_rather_than_pass_a_conclusion_
 
 
 async def test_faust_acknowledges_nothing_serves_nothing_and_makes_no_topic(tmp_path: Path) -> None:
-    broker = Broker(bootstrap="127.0.0.1:9", group="g", public_topic="public", partitions=1)
+    broker = Broker(access=KafkaAccess("127.0.0.1:9"), group="g", public_topic="public", partitions=1)
     limits = Limits(window=timedelta(hours=1), failures=1, reuses=1, arrivals=1, accounts_of_source=1)
     app = Counting(broker, limits, _never, str(tmp_path)).app
     channels = [agent.channel for agent in app.agents.values()]

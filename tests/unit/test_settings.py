@@ -286,6 +286,30 @@ def test_mail_that_would_be_readable_or_could_be_silenced_is_refused(
     assert said in refusal()
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"KAFKA_TLS": "on", "KAFKA_USERNAME": "a"}, "CHANCERY_KAFKA_PASSWORD belong together"),
+        ({"KAFKA_TLS": "on", "KAFKA_PASSWORD": "quiet"}, "CHANCERY_KAFKA_PASSWORD belong together"),
+        ({"KAFKA_TLS": "on", "KAFKA_TLS_KEY": "a"}, "CHANCERY_KAFKA_TLS_KEY belong together"),
+        ({"KAFKA_USERNAME": "a", "KAFKA_PASSWORD": "quiet"}, "set CHANCERY_KAFKA_TLS=on"),
+        ({"KAFKA_TLS_AUTHORITY": "a"}, "set CHANCERY_KAFKA_TLS=on"),
+        ({"KAFKA_TLS_CERTIFICATE": "a", "KAFKA_TLS_KEY": "a"}, "set CHANCERY_KAFKA_TLS=on"),
+        ({"KAFKA_TLS": "on", "KAFKA_TLS_AUTHORITY": "/nowhere"}, "No such file"),
+        ({"KAFKA_TLS": "on", "KAFKA_TLS_AUTHORITY": __file__}, "a file of CHANCERY_KAFKA_TLS_…"),
+        ({"KAFKA_SASL_MECHANISM": "GSSAPI"}, "CHANCERY_KAFKA_SASL_MECHANISM"),
+    ],
+)
+def test_a_way_to_kafka_that_is_open_or_incomplete_is_refused(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], said: str
+) -> None:
+    with_secrets(monkeypatch)
+    with_variables(monkeypatch, **given)
+    refused = refusal()
+    assert said in refused
+    assert "quiet" not in refused
+
+
 def test_mail_goes_encrypted_unless_somebody_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     with_secrets(monkeypatch)
     with_variables(monkeypatch, SMTP_USERNAME="u", SMTP_PASSWORD="hunter2")
