@@ -13,8 +13,17 @@ Object = Mapping[str, Any]
 WORKLOADS = ("Deployment", "StatefulSet", "Job")
 
 
-@cache
 def render(overlay: str) -> tuple[Object, ...]:
+    return _objects(rendered(overlay))
+
+
+@cache
+def _objects(text: str) -> tuple[Object, ...]:
+    return tuple(yaml.safe_load_all(text))
+
+
+@cache
+def rendered(overlay: str) -> str:
     done = subprocess.run(
         [str(PROGRAMS / "kubectl"), "kustomize", str(ROOT / "k8s" / "overlays" / overlay)],
         env={"PATH": "/usr/bin:/bin"},
@@ -23,7 +32,7 @@ def render(overlay: str) -> tuple[Object, ...]:
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    return tuple(yaml.safe_load_all(done.stdout))
+    return done.stdout
 
 
 def of_kind(overlay: str, *kinds: str) -> list[Object]:
