@@ -1,6 +1,8 @@
 """Why a broker does not serve us, for whoever can change it. aiokafka's clients only say that none could be reached."""
 
 import ssl
+from collections.abc import Mapping
+from typing import Any
 
 from aiokafka.conn import collect_hosts, create_conn
 from aiokafka.errors import (
@@ -9,6 +11,7 @@ from aiokafka.errors import (
     SaslAuthenticationFailed,
     UnsupportedSaslMechanismError,
 )
+from aiokafka.protocol.metadata import MetadataRequest
 
 from runtime.kafka import CLIENT_FAILURES
 from runtime.kafka_access import KafkaAccess
@@ -21,13 +24,20 @@ async def refusal(access: KafkaAccess) -> str:
     options = access.client_options()
     for host, port, _ in collect_hosts(options.pop("bootstrap_servers")):
         try:
-            connection = await create_conn(host, port, request_timeout_ms=_CONNECT_MS, **options)
+            await _ask(host, port, options)
         except CLIENT_FAILURES as error:
             if reason := _sentence(error, access):
                 return reason
-        else:
-            connection.close()
     return ""
+
+
+async def _ask(host: str, port: int, options: Mapping[str, Any]) -> None:
+    """Something that a broker tells only to whom it knows."""
+    connection = await create_conn(host, port, request_timeout_ms=_CONNECT_MS, **options)
+    try:
+        await connection.send(MetadataRequest([]))
+    finally:
+        connection.close()
 
 
 def _sentence(error: Exception, access: KafkaAccess) -> str:

@@ -191,7 +191,12 @@ async def test_a_valkey_that_could_forget_is_red(well: Chancery, tmp_path: Path)
             },
         ),
         ("REDIS_URL", "redis://:hunter2@{}/0", "Valkey", {"clock against Valkey", "revocation feed"}),
-        ("KAFKA_BOOTSTRAP", "{}", "Kafka", {"topics", "key-encryption key", "projections"}),
+        (
+            "KAFKA_BOOTSTRAP",
+            "{}",
+            "Kafka",
+            {"topics", "rights at Kafka", "key-encryption key", "projections"},
+        ),
     ],
 )
 async def test_a_store_that_is_not_there_is_one_red_line_and_what_it_would_tell_is_unknown(
