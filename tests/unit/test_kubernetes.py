@@ -86,10 +86,17 @@ def stores(overlay: str) -> Mapping[str, Object]:
         return {}
     (kafka,) = of_kind(overlay, "Kafka")
     (postgres,) = of_kind(overlay, "Cluster")
+    (valkey,) = of_kind(overlay, "Redis")
     return {
         "kafka": kafka["spec"]["kafka"]["template"]["pod"],
         "postgres": {"metadata": postgres["spec"]["inheritedMetadata"]},
+        "valkey": {"metadata": valkey["metadata"]},
     }
+
+
+def settings_given(overlay: str) -> Object:
+    (config,) = (one for one in of_kind(overlay, "ConfigMap") if name_of(one).startswith("chancery-"))
+    return config
 
 
 @overlays
@@ -176,7 +183,7 @@ def test_every_process_runs_and_is_asked_at_its_port(overlay: str) -> None:
 @overlays
 def test_a_process_outlives_what_it_still_has_to_do(overlay: str) -> None:
     """docs/how-to/restart.md: longer than a proxy needs to believe it, and 10 seconds for what was accepted."""
-    (config,) = of_kind(overlay, "ConfigMap")
+    config = settings_given(overlay)
     leave_seconds = float(config["data"]["CHANCERY_LEAVE_SECONDS"])
     for name in PROCESSES:
         pod = pods(overlay)[name]["spec"]
@@ -220,7 +227,7 @@ def test_what_a_process_reaches_is_what_its_wiring_opens(name: str) -> None:
 @overlays
 def test_everybody_is_closed_in_both_directions(overlay: str) -> None:
     for name in (*PROCESSES, "provision", "valkey"):
-        pod = pods(overlay)[name]
+        pod = {**pods(overlay), **stores(overlay)}[name]
         assert is_closed(overlay, pod, "Ingress"), name
         assert is_closed(overlay, pod, "Egress"), name
     assert reached(overlay, "valkey", stores(overlay)) == set()
@@ -267,7 +274,7 @@ def test_the_secrets_it_wants_are_those_that_the_page_makes(overlay: str) -> Non
 def test_the_settings_of_production_are_accepted(
     overlay: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    (config,) = of_kind(overlay, "ConfigMap")
+    config = settings_given(overlay)
     key = "A" * 43
     given: dict[str, Any] = {
         name.removeprefix("CHANCERY_").lower(): value for name, value in config["data"].items()
@@ -277,7 +284,7 @@ def test_the_settings_of_production_are_accepted(
 
 
 def test_topics_are_those_that_provision_makes() -> None:
-    (config,) = of_kind("production", "ConfigMap")
+    config = settings_given("production")
     partitions, replicas = (
         int(config["data"][f"CHANCERY_{name}"]) for name in ("PARTITIONS", "REPLICATION_FACTOR")
     )
@@ -353,6 +360,18 @@ def test_kafka_asks_everybody_who_he_is() -> None:
     (listener,) = kafka["spec"]["kafka"]["listeners"]
     assert (listener["tls"], listener["authentication"]["type"]) == (True, "scram-sha-512")
     assert set(kafka["spec"]["entityOperator"]) == {"topicOperator", "userOperator"}
+
+
+def test_the_operators_valkey_takes_the_place_of_the_bases() -> None:
+    """Under the same name and password, and as `chancery doctor` wants it."""
+    (redis,) = of_kind("production", "Redis")
+    assert name_of(redis) == "valkey"
+    assert "valkey" in pods("local")
+    assert "valkey" not in pods("production")
+    assert redis["spec"]["kubernetesConfig"]["redisSecret"] == {"name": "chancery-valkey", "key": "password"}
+    (config,) = (one for one in of_kind("production", "ConfigMap") if name_of(one) == "valkey")
+    assert redis["spec"]["redisConfig"]["additionalRedisConfig"] == name_of(config)
+    assert "maxmemory-policy noeviction" in config["data"]["redis-additional.conf"]
 
 
 def test_metrics_that_pods_scale_by_are_metrics_of_ours() -> None:
