@@ -50,16 +50,8 @@ async def run(settings: Settings, health: Health, registry: CollectorRegistry, r
 
 def _post_office(settings: Settings, clock: Clock) -> PostOffice:
     keys = derive_keys(secret_bytes(settings.secret_key))
-    server = SmtpServer(
-        host=settings.smtp_host,
-        port=settings.smtp_port,
-        encryption=settings.smtp_tls,
-        authority=settings.smtp_tls_authority,
-        username=settings.smtp_username,
-        password=settings.smtp_password.get_secret_value(),
-    )
     try:
-        sender = SmtpSender(server, settings.mail_from)
+        sender = SmtpSender(SmtpServer.of(settings), settings.mail_from)
     except OSError as error:
         raise SettingsError(f"CHANCERY_SMTP_TLS_AUTHORITY cannot be used: {error.strerror}") from None
     allowances = Allowances(

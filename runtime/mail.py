@@ -12,10 +12,12 @@ from datetime import datetime
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, parseaddr
-from typing import Literal
+from typing import Literal, Self
 
 import aiosmtplib
 import idna
+
+from runtime.settings import Settings
 
 Encryption = Literal["starttls", "tls", "none"]
 
@@ -62,6 +64,17 @@ class SmtpServer:
     authority: str = ""
     username: str = ""
     password: str = field(default="", repr=False)
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        return cls(
+            host=settings.smtp_host,
+            port=settings.smtp_port,
+            encryption=settings.smtp_tls,
+            authority=settings.smtp_tls_authority,
+            username=settings.smtp_username,
+            password=settings.smtp_password.get_secret_value(),
+        )
 
     def tls_context(self) -> ssl.SSLContext | None:
         """OSError if the authority cannot be read."""

@@ -11,16 +11,8 @@ _HOW = {"starttls": "encrypted (STARTTLS)", "tls": "encrypted (TLS)", "none": "n
 
 
 async def server(settings: Settings) -> Sequence[Finding]:
-    smtp = SmtpServer(
-        host=settings.smtp_host,
-        port=settings.smtp_port,
-        encryption=settings.smtp_tls,
-        authority=settings.smtp_tls_authority,
-        username=settings.smtp_username,
-        password=settings.smtp_password.get_secret_value(),
-    )
     try:
-        await SmtpSender(smtp, settings.mail_from).greet()
+        await SmtpSender(SmtpServer.of(settings), settings.mail_from).greet()
     except (MailUnavailableError, OSError) as error:
         reason = str(error).removeprefix("SMTP: ") if isinstance(error, MailUnavailableError) else "authority"
         advice = (

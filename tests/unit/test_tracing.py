@@ -22,6 +22,13 @@ TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 GIVEN = f"00-{TRACE}-{SPAN}-01"
 
 
+def printed(code: str, told: dict[str, str]) -> str:
+    """What a Python of its own prints, with these variables more."""
+    command, environment = [sys.executable, "-c", code], {**os.environ, **told}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, env=environment)
+    return done.stdout
+
+
 def test_a_trace_context_is_read_as_it_is_written() -> None:
     assert parse_traceparent(GIVEN) == (int(TRACE, 16), int(SPAN, 16), 1)
 
@@ -92,15 +99,7 @@ from runtime.tracing import recorded
 with recorded("test"):
     print("runtime.otlp" in sys.modules, "opentelemetry.exporter" in sys.modules)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=ROOT,
-        env={**os.environ, **told},
-    )
-    assert done.stdout.split() == [is_loaded] * 2
+    assert printed(code, told).split() == [is_loaded] * 2
 
 
 def test_the_web_framework_leaves_no_spans_of_its_own_whoever_wants_some() -> None:
@@ -123,8 +122,7 @@ async def ask():
         return [(await http.get(path)).status_code for path in ("/health/live", "/somebody@example.com")]
 print(asyncio.run(ask()), len(exporter.get_finished_spans()))
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert done.stdout.splitlines()[-1] == "[200, 404] 0"
+    assert printed(code, {}).splitlines()[-1] == "[200, 404] 0"
 
 
 def test_spans_are_of_the_first_valid_parent_and_an_operator_may_name_the_service() -> None:
@@ -142,12 +140,4 @@ for span in exporter.get_finished_spans():
     print(span.name, span.parent is not None, span.resource.attributes["service.name"])
 """
     told = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "OTEL_SERVICE_NAME": "mine"}
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=ROOT,
-        env={**os.environ, **told},
-    )
-    assert done.stdout.split("\n")[:-1] == ["short True mine", "root False mine"]
+    assert printed(code, told).split("\n")[:-1] == ["short True mine", "root False mine"]
