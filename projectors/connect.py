@@ -16,16 +16,18 @@ from projectors.public_topic import PublicTopic
 from runtime.health import Health
 from runtime.kafka import KafkaUnavailableError
 from runtime.kafka_admin import open_admin
+from runtime.logs import get_logger
 from runtime.settings import Settings
 
 STARTING = "start"
 """The part that fails from a process's first moment until those of its consumers say for themselves how they are."""
 _PAUSE_SECONDS = 1.0
+_log = get_logger("projectors")
 
 
 async def wait_for_topics(settings: Settings, health: Health, *names: str) -> None:
     """Return once Kafka answers. UnsafeTopicError if one of these topics could lose what it holds."""
-    topics = Topics.of(settings)
+    topics, said = Topics.of(settings), ""
     while True:
         stop_if_cancelled()
         try:
@@ -33,6 +35,9 @@ async def wait_for_topics(settings: Settings, health: Health, *names: str) -> No
                 await verify_topics(admin, topics, *names)
         except KafkaUnavailableError as error:
             health.set("kafka", _without_address(error))
+            if said != str(error):
+                said = str(error)
+                _log.warning("waits for Kafka", reason=said)
             await asyncio.sleep(_PAUSE_SECONDS)
         else:
             health.set("kafka", None)

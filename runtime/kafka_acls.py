@@ -1,4 +1,4 @@
-"""Kafka's access control lists: which user may do what with a topic (KIP-11, KIP-290)."""
+"""Kafka's access control lists: which user may do what with a topic or the cluster (KIP-11, KIP-290)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from aiokafka.protocol.admin import DescribeAclsRequest
 from aiokafka.protocol.api import Response
 
-_TOPIC, _MATCH, _ANY = 2, 2, 1
+_TOPIC, _CLUSTER, _MATCH, _ANY = 2, 4, 2, 1
+_CLUSTER_NAME = "kafka-cluster"
 _ALLOW = 3
 OPERATIONS = {
     2: "All",
@@ -16,10 +17,11 @@ OPERATIONS = {
     6: "Delete",
     7: "Alter",
     8: "Describe",
+    9: "ClusterAction",
     10: "DescribeConfigs",
     11: "AlterConfigs",
 }
-"""Kafka's AclOperation.java, as far as topics have them."""
+"""Kafka's AclOperation.java, as far as topics and the cluster have them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +38,17 @@ Acls = Sequence[AclEntry]
 
 def all_acls_of_topic(topic: str) -> DescribeAclsRequest:
     """A question for all entries that concern the topic: by its name, by a prefix of it, and by a wildcard."""
+    return _all_acls(_TOPIC, topic)
+
+
+def all_acls_of_cluster() -> DescribeAclsRequest:
+    return _all_acls(_CLUSTER, _CLUSTER_NAME)
+
+
+def _all_acls(kind: int, name: str) -> DescribeAclsRequest:
     return DescribeAclsRequest(
-        resource_type=_TOPIC,
-        resource_name=topic,
+        resource_type=kind,
+        resource_name=name,
         resource_pattern_type_filter=_MATCH,
         principal=None,
         host=None,

@@ -8,12 +8,13 @@ from typing import Any, TypeVar
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, NodeNotReadyError, SecurityDisabled, TopicAlreadyExistsError
+from aiokafka.errors import KafkaError, NodeNotReadyError, SecurityDisabled, TopicAlreadyExistsError, for_code
+from aiokafka.protocol.admin import DescribeAclsRequest
 from aiokafka.protocol.api import Response
 
 from runtime.kafka import CLIENT_FAILURES, KafkaUnavailableError
 from runtime.kafka_access import KafkaAccess
-from runtime.kafka_acls import Acls, acls_of, all_acls_of_topic
+from runtime.kafka_acls import Acls, acls_of
 from runtime.kafka_refusal import refusal
 
 T = TypeVar("T")
@@ -43,8 +44,12 @@ class TopicState:
     in_sync: int
 
 
+class KafkaForbiddenError(KafkaUnavailableError):
+    """This client's user lacks the right to ask that. Somebody may give it to him at any time."""
+
+
 class KafkaAdmin:
-    """Every method: KafkaUnavailableError also where this client's user lacks the right to ask that."""
+    """Every method: KafkaUnavailableError, and of that KafkaForbiddenError."""
 
     def __init__(self, client: AIOKafkaAdminClient) -> None:
         self._client = client
@@ -99,19 +104,20 @@ class KafkaAdmin:
             _permitted(code, f"see the settings of topic {topic}")
         return {entry[0]: str(entry[1]) for resource in resources for entry in resource[4]}
 
-    async def acls(self, topic: str) -> Acls | None:
-        """What entries are for the topic, those with wildcards among them; None if brokers check no rights."""
-        question = all_acls_of_topic(topic)
+    async def acls(self, question: DescribeAclsRequest) -> Acls | None:
+        """What entries there are, those with wildcards among them; None if brokers check no rights."""
         response = await _insist(lambda: self._client._send_request(question))  # noqa: SLF001  # nothing public asks it
         if response.error_code == SecurityDisabled.errno:
             return None
         _permitted(response.error_code, "see ACLs")
+        if response.error_code:
+            raise KafkaUnavailableError(f"ACLs: {for_code(response.error_code).__name__}")
         return acls_of(response)
 
 
 def _permitted(code: int, what: str) -> None:
     if code in _FORBIDDEN:
-        raise KafkaUnavailableError(f"Kafka: this user may not {what}")
+        raise KafkaForbiddenError(f"Kafka: this user may not {what}")
 
 
 async def _insist(request: Callable[[], Awaitable[T]]) -> T:
@@ -123,8 +129,10 @@ async def _insist(request: Callable[[], Awaitable[T]]) -> T:
             return await request()
         except CLIENT_FAILURES as error:
             is_final = isinstance(error, KafkaError) and not error.retriable
-            if is_final or loop.time() > until:
+            if isinstance(error, TopicAlreadyExistsError):
                 raise
+            if is_final or isinstance(error, NotImplementedError) or loop.time() > until:
+                raise KafkaUnavailableError(f"Kafka: {type(error).__name__}") from None
             await asyncio.sleep(_PAUSE_SECONDS)
 
 
@@ -135,8 +143,6 @@ async def open_admin(access: KafkaAccess) -> AsyncIterator[KafkaAdmin]:
     try:
         await _start(client, access)
         yield KafkaAdmin(client)
-    except (KafkaError, OSError) as error:
-        raise KafkaUnavailableError(f"Kafka at {access.bootstrap}: {type(error).__name__}") from None
     finally:
         await client.close()
 

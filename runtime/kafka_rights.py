@@ -80,13 +80,13 @@ def rights(names: Names) -> Mapping[str, Sequence[Right]]:
     }
 
 
-def writers(names: Names) -> Mapping[str, int]:
-    """How many users write each topic if all is as it should be."""
-    given = rights(names)
+def writers(names: Names) -> Mapping[str, Sequence[str]]:
+    """Which users write each topic if all is as it should be."""
+    given = rights(names).items()
     return {
-        topic: sum(
-            any(one.name == topic and "Write" in one.operations for one in own) for own in given.values()
-        )
+        topic: [
+            user for user, own in given if any(one.name == topic and "Write" in one.operations for one in own)
+        ]
         for topic in (names.events, names.keys, names.public)
     }
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from runtime.kafka import KafkaUnavailableError
 from runtime.kafka_access import KafkaAccess
+from runtime.kafka_refusal import refusal
 
 _SECONDS = 2.0
 _API_VERSIONS, _VERSION = 18, 3
@@ -64,7 +65,7 @@ async def kafka_version(access: KafkaAccess) -> KafkaVersion:
         for task in asking:
             task.cancel()
         await asyncio.gather(*asking, return_exceptions=True)
-    raise KafkaUnavailableError(f"Kafka: {reason}")
+    raise KafkaUnavailableError(f"Kafka: {await refusal(access) or reason}")
 
 
 async def _version(address: str, context: ssl.SSLContext | None) -> KafkaVersion:

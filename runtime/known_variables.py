@@ -21,7 +21,7 @@ OUTSIDE: Mapping[str, str] = {
         "ports of the second and third broker (broker, controller, broker, controller), separated by commas; if "
         "unset, the four after the first one's"
     ),
-    "CHANCERY_LOCAL_KAFKA_PROPERTIES": "a file of further broker settings, which win over the local stack's own",
+    "CHANCERY_LOCAL_KAFKA_PROPERTIES": "a file of further settings of a single local broker, which win over the local stack's own",
     "CHANCERY_LOCAL_POSTGRES_PORT": "port of the local stack's PostgreSQL (25432)",
     "CHANCERY_LOCAL_POSTGRES_PASSWORD": "its password: generated, in `secrets.env`",
     "CHANCERY_LOCAL_VALKEY_PORT": "port of the local stack's Valkey (26380)",

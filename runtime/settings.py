@@ -273,6 +273,9 @@ class Settings(LimitSettings):
     @model_validator(mode="after")
     def _has_a_way_to_brokers(self) -> Self:
         self.kafka.checked()
+        own = f"{self.risk_group}-"
+        if any(name.startswith(own) for name in (self.events_topic, self.keys_topic, self.public_topic)):
+            raise ValueError(f"CHANCERY_RISK_GROUP: topics that begin with {own} are the risk worker's own")
         return self
 
     @property

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from cli.doctor.finding import Finding, green, red, yellow
 from eventstore.provision import Topics, demanded
-from runtime.kafka_admin import KafkaAdmin, TopicState, open_admin
+from runtime.kafka_admin import KafkaAdmin, KafkaForbiddenError, TopicState, open_admin
 from runtime.kafka_version import KafkaVersion, kafka_version
 from runtime.settings import Settings
 
@@ -18,7 +18,16 @@ _ALTER = "kafka-configs.sh --bootstrap-server … --alter --entity-type topics -
 async def broker(settings: Settings) -> Sequence[Finding]:
     version = await kafka_version(settings.kafka)
     async with open_admin(settings.kafka) as admin:
-        return [judged_broker(version, await admin.brokers(), settings.replication_factor)]
+        found = judged_broker(version, await admin.brokers(), settings.replication_factor)
+    if found.level == "green" and settings.mode == "production" and not settings.kafka.is_encrypted:
+        return [
+            yellow(
+                KAFKA,
+                f"{found.said}, not encrypted",
+                "Set CHANCERY_KAFKA_TLS. See docs/how-to/secure-kafka.md.",
+            )
+        ]
+    return [found]
 
 
 def judged_broker(version: KafkaVersion, brokers: int, copies: int) -> Finding:
@@ -41,10 +50,14 @@ async def topics(settings: Settings) -> Sequence[Finding]:
 
 
 async def _topic(admin: KafkaAdmin, wanted: Topics, name: str, must: Mapping[str, str], mode: str) -> Finding:
-    state = await admin.state(name)
-    if state is None:
-        return red(f"topic {name}", "does not exist", "Run `chancery provision`.")
-    return judged_topic(name, state, await admin.settings(name), must, wanted, mode)
+    try:
+        state = await admin.state(name)
+        if state is None:
+            return red(f"topic {name}", "does not exist", "Run `chancery provision`.")
+        return judged_topic(name, state, await admin.settings(name), must, wanted, mode)
+    except KafkaForbiddenError as error:
+        said = f"not known: {str(error).rpartition(': ')[2]}"
+        return yellow(f"topic {name}", said, "Ask as the operator's user. See docs/how-to/secure-kafka.md.")
 
 
 def judged_topic(  # what is, and what should be

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import httpx
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from runtime.certificates import load_pair
 from runtime.serving.answers import HttpAnswer, problem
 from runtime.serving.body import read_body, replay_body
 from runtime.serving.stamps import Channel, SignedRequest, stamp, verified
@@ -42,7 +43,7 @@ class Tls:
 
     def client_context(self) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=self.authority)
-        context.load_cert_chain(self.certificate, self.key)
+        load_pair(context, self.certificate, self.key)
         return context
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError, TopicAuthorizationFailedError
 
 from chancery_sdk.events import Record
 from chancery_sdk.feed import Feed, FeedUnavailableError, OffsetLostError
@@ -163,12 +163,14 @@ async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
 
 
 async def partition_numbers(bootstrap: str, topic: str, client: Mapping[str, Any]) -> Sequence[int]:
-    """The topic's partitions. Somebody may be making it just now, so it is waited for."""
+    """The topic's partitions. Somebody may be making it just now, so it is waited for; a right is not."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, **client)
     try:
         await admin.start()
         while True:
             (described,) = await admin.describe_topics([topic])
+            if described["error_code"] == TopicAuthorizationFailedError.errno:
+                raise TopicAuthorizationFailedError(topic)
             if described["error_code"] == 0:
                 return sorted(one["partition"] for one in described["partitions"])
             await asyncio.sleep(_PAUSE_SECONDS)

@@ -22,7 +22,8 @@ from localstack.stack import StackInfo, start_stack, stop_stack
 from runtime.kafka import KafkaReader, KafkaUnavailableError, KafkaWriter
 from runtime.kafka_access import KafkaAccess
 from runtime.kafka_admin import open_admin
-from runtime.kafka_rights import Names, Right, rights
+from runtime.kafka_rights import CLUSTER, Names, Right, rights
+from runtime.kafka_version import kafka_version
 from tests.e2e.conftest import open_chancery
 from tests.e2e.test_doctor import Told, asked
 from tests.support.certificates import new_certificate
@@ -57,8 +58,9 @@ class Guarded:
             "CHANCERY_KAFKA_PASSWORD": self.passwords[user],
         }
 
-    async def doctor(self, user: str) -> Told:
-        own = {name.removeprefix("CHANCERY_"): value for name, value in self.settings_of(user).items()}
+    async def doctor(self, user: str, **more: str) -> Told:
+        own = {**self.settings_of(user), **more}
+        own = {name.removeprefix("CHANCERY_"): value for name, value in own.items()}
         return await asked(self.chancery, **own)
 
 
@@ -134,15 +136,18 @@ async def test_the_operator_sees_that_all_is_well_and_proves_the_log(guarded: Gu
     assert told.said("rights at chancery.events") == "written by command, operator"
     assert told.said("rights at chancery.keys") == "written by command, operator"
     assert told.said("rights at chancery.public") == "written by relay"
-    code, out, _ = await guarded.chancery.cli("replay", "verify", more=guarded.settings_of("operator"))
-    assert code == 0, out
+    assert told.said("rights at the cluster") == "nobody but super users could take more rights"
+    for command in (("replay", "verify"), ("keys", "rewrap")):
+        code, out, err = await guarded.chancery.cli(*command, more=guarded.settings_of("operator"))
+        assert code == 0, out + err
 
 
 async def test_who_may_not_look_is_told_what_he_lacks(guarded: Guarded) -> None:
     told = await guarded.doctor("command")
     assert told.said("rights at Kafka") == "not known: this user may not see ACLs"
-    assert (told.code, told.of("red")) == (1, ["topics"])
-    assert told.said("topics") == "does not answer (this user may not see topic chancery.public)"
+    assert told.said("topic chancery.public") == "not known: this user may not see topic chancery.public"
+    assert (told.code, told.of("red")) == (0, [])
+    assert told.of("yellow") == ["topic chancery.public", "rights at Kafka"]
 
 
 @pytest.mark.parametrize(
@@ -173,7 +178,7 @@ async def test_nobody_reads_what_is_not_for_him(guarded: Guarded, user: str, top
     )
     await reader.start()
     try:
-        with pytest.raises(KafkaUnavailableError):
+        with pytest.raises(KafkaUnavailableError, match="TopicAuthorizationFailedError"):
             await reader.ends()
     finally:
         await reader.stop()
@@ -185,7 +190,7 @@ async def test_a_subscriber_reads_the_feed_and_nothing_else(guarded: Guarded) ->
     bootstrap = client.pop("bootstrap_servers")
     async with open_feed(bootstrap, **client) as feed:
         assert max([await feed.end(number) for number in await feed.partitions()]) > 0
-    with pytest.raises(FeedUnavailableError):
+    with pytest.raises(FeedUnavailableError, match="TopicAuthorizationFailedError"):
         async with open_feed(bootstrap, topic="chancery.events", **client):
             pass
 
@@ -220,11 +225,11 @@ async def test_each_way_to_prove_oneself_is_taken(guarded: Guarded) -> None:
         ({"authority": ""}, "its certificate is not believed by what the system trusts"),
         (
             {"username": "", "is_encrypted": False},
-            "it hangs up, as if it wanted something else than CHANCERY_KAFKA_TLS=off without CHANCERY_KAFKA_USERNAME",
+            "it hangs up, because it stops or wants something else than CHANCERY_KAFKA_TLS=off with nothing that says",
         ),
         (
             {"username": ""},
-            "it hangs up, as if it wanted something else than CHANCERY_KAFKA_TLS=on without CHANCERY_KAFKA_USERNAME",
+            "it hangs up, because it stops or wants something else than CHANCERY_KAFKA_TLS=on with nothing that says",
         ),
     ],
 )
@@ -233,11 +238,22 @@ async def test_who_is_refused_hears_why(guarded: Guarded, change: dict[str, Any]
         await brokers_seen(replace(guarded.access("command"), **change))
 
 
-async def test_a_broker_of_another_authority_is_not_believed(guarded: Guarded, tmp_path: Path) -> None:
+async def test_a_broker_of_another_authority_or_name_is_not_believed(
+    guarded: Guarded, tmp_path: Path
+) -> None:
     other = new_certificate(tmp_path / "other", LOOPBACK)
     access = replace(guarded.access("command"), authority=str(other.authority))
-    with pytest.raises(KafkaUnavailableError, match="not believed by CHANCERY_KAFKA_TLS_AUTHORITY"):
-        await brokers_seen(access)
+    elsewhere = guarded.access("command").bootstrap.replace(LOOPBACK, "localhost")
+    renamed = replace(guarded.access("command"), bootstrap=elsewhere)
+    for ask in (brokers_seen, kafka_version):
+        with pytest.raises(KafkaUnavailableError, match="not believed by CHANCERY_KAFKA_TLS_AUTHORITY"):
+            await ask(access)
+        with pytest.raises(
+            KafkaUnavailableError, match="not good for the address in CHANCERY_KAFKA_BOOTSTRAP"
+        ):
+            await ask(renamed)
+    told = await guarded.doctor("operator", CHANCERY_KAFKA_TLS_AUTHORITY=str(other.authority))
+    assert "not believed by CHANCERY_KAFKA_TLS_AUTHORITY" in told.said("Kafka")
 
 
 async def test_other_doors_say_what_they_are_not(guarded: Guarded) -> None:
@@ -267,4 +283,8 @@ async def test_rights_that_are_too_wide_are_said(guarded: Guarded) -> None:
     await allow(guarded.doors, "User:*", anything, OPERATIONS["Read"])
     told = await guarded.doctor("operator")
     assert (told.code, len(told.of("red"))) == (1, 3)
-    assert told.said("rights at chancery.public") == "User:* has rights: whoever reaches Kafka has them"
+    assert told.said("rights at chancery.public") == "everybody has rights"
+    cluster = Right(kind="cluster", name=CLUSTER, operations=())
+    await allow(guarded.doors, "User:risk", cluster, OPERATIONS["Alter"])
+    told = await guarded.doctor("operator")
+    assert told.said("rights at the cluster") == "risk could take any right"

@@ -20,7 +20,7 @@ from cli.doctor.processes import default_url, readiness
 from cli.doctor.processes import judged as judged_process
 from cli.doctor.projections import judged as judged_projection
 from cli.doctor.report import as_object, is_well, lines, summary
-from cli.doctor.rights import RIGHTS, judged_rights
+from cli.doctor.rights import RIGHTS, judged_cluster, judged_rights
 from cli.doctor.valkey import judged as judged_valkey
 from eventstore.provision import Topics, demanded
 from readmodels.projections import PartitionStatus, ProjectorStatus, State
@@ -362,16 +362,33 @@ def test_every_check_has_a_row_on_the_page() -> None:
     ("entries", "level", "said"),
     [
         ([("a", "Write"), ("b", "Read")], "green", "written by a"),
-        ([], "green", "written by super users only"),
+        ([], "yellow", "written by super users only, or by everybody if brokers allow what no entry names"),
+        ([("chancery-command", "Write")], "green", "written by chancery-command"),
+        ([("chancery-command", "Write"), ("x", "Write")], "yellow", "written by chancery-command, x"),
+        ([("ANONYMOUS", "Write")], "red", "everybody who comes without a name has rights"),
         ([("a", "All")], "yellow", "a could delete records"),
         ([("a", "Write"), ("b", "AlterConfigs")], "yellow", "b could delete records"),
         ([("a", "Write"), ("b", "Write")], "yellow", "written by a, b"),
-        ([("a", "Write"), ("*", "Read")], "red", "User:* has rights: whoever reaches Kafka has them"),
-        ([("*", "All")], "red", "User:* has rights: whoever reaches Kafka has them"),
+        ([("a", "Write"), ("*", "Read")], "red", "everybody has rights"),
+        ([("*", "All")], "red", "everybody has rights"),
     ],
 )
 def test_whoever_may_change_history_is_named(entries: list[tuple[str, str]], level: str, said: str) -> None:
     acls = [AclEntry(principal=f"User:{who}", operation=what, is_allowed=True) for who, what in entries]
     acls.append(AclEntry(principal="User:c", operation="Write", is_allowed=False))
-    found = judged_rights("e", acls, 1)
+    found = judged_rights("e", acls, ["command"])
     assert (found.level, found.said) == (level, said)
+
+
+@pytest.mark.parametrize(
+    ("entries", "level"),
+    [
+        ([("chancery-operator", "Describe")], "green"),
+        ([("a", "ClusterAction")], "yellow"),
+        ([("a", "Alter")], "yellow"),
+        ([("*", "All")], "red"),
+    ],
+)
+def test_whoever_could_give_himself_rights_is_named(entries: list[tuple[str, str]], level: str) -> None:
+    acls = [AclEntry(principal=f"User:{who}", operation=what, is_allowed=True) for who, what in entries]
+    assert judged_cluster(acls).level == level

@@ -19,7 +19,7 @@ def test_every_process_that_uses_kafka_has_rights() -> None:
 
 
 def test_history_has_one_writer_beside_the_operator_and_the_feed_has_one() -> None:
-    assert writers(NAMES) == {"e": 2, "k": 2, "p": 1}
+    assert writers(NAMES) == {"e": ["operator", "command"], "k": ["operator", "command"], "p": ["relay"]}
 
 
 def test_nobody_may_take_anything_away_or_change_it() -> None:
