@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -32,8 +31,7 @@ class MalformedEventError(Exception):
     """The log holds an event whose data does not have the shape of its type."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WireEvent:
+class WireEvent(msgspec.Struct, frozen=True, kw_only=True):
     """`data` is readable by everyone who may read the log; `personal` is to be sealed, None if empty."""
 
     type: str

@@ -53,15 +53,18 @@ def slot_of(name: str) -> int:
     """The slot, 0 to 1023, of a stream; ValueError if the name is not one."""
     if name == SIGNING_KEYS:
         return 0
-    stream_id = name.partition("-")[2]
-    if len(stream_id) <= 1:
+    slot = _SLOT_BY_PREFIX.get(name.partition("-")[2][:2])
+    if slot is None:
         raise ValueError("not a stream name")
-    return ALPHABET.index(stream_id[0]) * len(ALPHABET) + ALPHABET.index(stream_id[1])
+    return slot
 
 
 def slot_prefix(slot: int) -> str:
     """The two characters that an id in this slot begins with."""
     return ALPHABET[slot // len(ALPHABET)] + ALPHABET[slot % len(ALPHABET)]
+
+
+_SLOT_BY_PREFIX = {slot_prefix(slot): slot for slot in range(SLOTS)}
 
 
 def partition_of(name: str, partitions: int) -> int:

@@ -5,7 +5,6 @@ reads the log reads it through `ChainReader`: writer, projectors, mailer.
 """
 
 import copy
-from dataclasses import dataclass
 from typing import Self
 
 import msgspec
@@ -29,8 +28,7 @@ MAX_VOID_RUN = 100_000
 """So many void records in a row mean that the chain was lost, not that writers raced."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Head:
+class Head(msgspec.Struct, frozen=True, kw_only=True):
     """The last record that counts and where to read on. `seq` is -1 before the genesis."""
 
     seq: int = -1
@@ -38,8 +36,7 @@ class Head:
     next_offset: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counted:
+class Counted(msgspec.Struct, frozen=True, kw_only=True):
     """A commit that counts, where it stands, and its record's hash."""
 
     position: Position

@@ -3,11 +3,10 @@
 The value is JSON that is written once and never re-serialised: hashes run over the bytes as stored.
 """
 
-import base64
+import binascii
 import hashlib
 import secrets
 import uuid
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Self
 
@@ -17,10 +16,10 @@ from events.streams import SLOTS
 
 HASH_DOMAIN = b"chancery/log/v1\x00"
 FORMAT_VERSION = 1
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class Record(msgspec.Struct, frozen=True, kw_only=True):
     """A record as the log stores it. `key` and `value` are None only in records that we did not write."""
 
     partition: int
@@ -29,8 +28,7 @@ class Record:
     value: bytes | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Position:
+class Position(msgspec.Struct, frozen=True, kw_only=True, order=True):
     """Where a commit stands, as clients see it: `partition:seq`."""
 
     partition: int
@@ -130,4 +128,4 @@ def new_commit_id(at: datetime) -> str:
 def hash_record(key: bytes, value: bytes) -> str:
     """SHA-256 over the domain, the key with its length, and the value; base64url without padding."""
     digest = hashlib.sha256(HASH_DOMAIN + len(key).to_bytes(4, "big") + key + value).digest()
-    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+    return binascii.b2a_base64(digest, newline=False)[:-1].translate(_URL_SAFE).decode()

@@ -1,9 +1,10 @@
 """Between facts and what a commit stores: sealing on the way in, unsealing on the way out."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+import msgspec
 
 from events import codec
 from events.codec import WireEvent
@@ -16,8 +17,7 @@ from eventstore.keyring import Keyring
 from eventstore.sealing import DataKey, key_id_of, place_of, seal, unseal
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordedFact:
+class RecordedFact(msgspec.Struct, frozen=True, kw_only=True):
     """A fact in its place: the stream it belongs to, its version there, when, where and by whom it was committed.
 
     `number` is its place in the commit, from 0; `trace` is the traceparent of the request, or empty.

@@ -4,13 +4,14 @@ Law: an entry follows from its fact alone, so neither batches nor other entries 
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Any, Self
 
 import msgspec
 
+from events.fact import Event
 from events.streams import category_of
 from eventstore.facts import RecordedFact
 from projectors.audit_facts import SHOWN
@@ -23,8 +24,7 @@ _SQL = load_statements(__file__)
 _TRACE_PARTS = 4
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuditRow:
+class AuditRow(msgspec.Struct, frozen=True, kw_only=True):
     """A row, column by column."""
 
     at: datetime
@@ -42,7 +42,7 @@ class AuditRow:
     user_agent: str | None
 
 
-_COLUMNS = tuple(field.name for field in fields(AuditRow))
+_COLUMNS = AuditRow.__struct_fields__
 _BEFORE_DETAILS = attrgetter(*_COLUMNS[: _COLUMNS.index("details")])
 
 
@@ -103,10 +103,14 @@ def audit_row(fact: RecordedFact) -> AuditRow:
         actor_kind=fact.actor.kind,
         actor_id=storable(fact.actor.id) or "",
         trace_id=_trace_id(fact.trace),
-        details={name: _storable(getattr(event, name)) for name in SHOWN[type(event)]},
+        details=_details(event),
         ip=storable(getattr(event, "ip", None)),
         user_agent=storable(getattr(event, "user_agent", None)),
     )
+
+
+def _details(event: Event) -> dict[str, Any]:
+    return {name: _storable(getattr(event, name)) for name in SHOWN[type(event)]}
 
 
 def _record(row: AuditRow) -> tuple[Any, ...]:

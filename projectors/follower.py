@@ -4,8 +4,9 @@ A record that cannot be read is never skipped: what stands before it is handed o
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
+
+import msgspec
 
 from events.codec import CATALOGUE, MalformedEventError, UnknownEventError, unknown
 from events.fact import Event
@@ -23,16 +24,14 @@ _GENESIS_WAIT_SECONDS = 1.0
 _READ_AGAIN_SECONDS = 5.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenedCommit:
+class OpenedCommit(msgspec.Struct, frozen=True, kw_only=True):
     """A commit's facts of interest, and the head that a reader has after it."""
 
     facts: tuple[RecordedFact, ...]
     head: Head
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
+class Batch(msgspec.Struct, frozen=True, kw_only=True):
     """Commits in order, and the head after them. Void records may follow the last commit."""
 
     commits: tuple[OpenedCommit, ...]
@@ -57,7 +56,7 @@ class Follower:
     ) -> None:
         self._log = log
         self._keyring = keyring
-        self._handles = handles
+        self._wanted = frozenset(named for named, cls in CATALOGUE.items() if cls in handles)
         self._chain = ChainReader(partition, log.partitions, head)
 
     @property
@@ -133,7 +132,7 @@ class Follower:
         return opened
 
     def _is_wanted(self, event: SealedEvent) -> bool:
-        return CATALOGUE[event.type, event.rev] in self._handles
+        return (event.type, event.rev) in self._wanted
 
 
 class _Admitted(NamedTuple):

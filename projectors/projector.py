@@ -75,4 +75,4 @@ def as_columns(row_type: type[msgspec.Struct], rows: Sequence[Any]) -> list[list
 
 def storable(text: str | None) -> str | None:
     """PostgreSQL's text has no NUL; whatever client sent one must not halt a partition with it."""
-    return None if text is None else text.replace("\x00", "\ufffd")
+    return text.replace("\x00", "\ufffd") if text is not None and "\x00" in text else text

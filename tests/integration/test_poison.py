@@ -5,10 +5,10 @@ All kinds lie in one log, each in a partition of its own, in the middle of sign-
 
 import asyncio
 import contextlib
-from dataclasses import replace
 
 import pytest
 import redis
+from msgspec.structs import replace
 
 from eventstore.errors import CorruptLogError
 from localstack.stack import StackInfo

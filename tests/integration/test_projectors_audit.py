@@ -1,12 +1,12 @@
 """The audit in PostgreSQL: months made when they are needed, by many at once; pages; what erasure takes away."""
 
 import asyncio
-from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from events.account import ProfileChanged
 from events.errand import ErrandClosed

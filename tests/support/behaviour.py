@@ -4,6 +4,8 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import fields, replace
 
+from msgspec import structs
+
 from events.account import AccountRegistered, SessionStarted
 from events.client import ClientRegistered
 from events.fact import Event
@@ -44,7 +46,9 @@ def _stories(read_model: str, handles: frozenset[type[Event]]) -> Iterator[list[
         for place, cls in enumerate([*first, *pair]):
             fact = recorded(_with_ids(example(cls), f"n{number}"), f"{cls.type.partition('.')[0]}-n{number}")
             at = fact.at + number * MINUTE
-            facts.append(replace(fact, at=at, position=Position(partition=0, seq=number), number=place))
+            facts.append(
+                structs.replace(fact, at=at, position=Position(partition=0, seq=number), number=place)
+            )
         yield facts
 
 

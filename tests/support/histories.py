@@ -2,9 +2,11 @@
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+
+from msgspec.structs import replace
 
 from events.streams import client_stream, new_id
 from eventstore.commit import Actor, Commit, Record, SealedEvent, encode, hash_record

@@ -4,6 +4,7 @@ from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+from msgspec import structs
 
 from events.account import SessionStarted, SignInFailed
 from events.client import ClientRegistered
@@ -80,10 +81,12 @@ def test_a_row_says_whom_it_is_about() -> None:
 
 def test_a_row_says_who_asked_and_in_which_request() -> None:
     trace = f"00-{'ab' * 16}-{'cd' * 8}-01"
-    fact = replace(recorded(started()), actor=Actor(kind="account", id="acc"), trace=trace, number=2)
+    fact = structs.replace(recorded(started()), actor=Actor(kind="account", id="acc"), trace=trace, number=2)
     row = audit_row(fact)
     assert (row.actor_kind, row.actor_id, row.trace_id, row.number) == ("account", "acc", "ab" * 16, 2)
-    assert [audit_row(replace(fact, trace=odd)).trace_id for odd in ("", "x", "a-b-c-d-e")] == [None] * 3
+    assert [audit_row(structs.replace(fact, trace=odd)).trace_id for odd in ("", "x", "a-b-c-d-e")] == [
+        None
+    ] * 3
 
 
 def test_an_erased_origin_is_absent() -> None:

@@ -4,11 +4,11 @@ import base64
 import hashlib
 import json
 import uuid
-from dataclasses import replace
 from datetime import timedelta
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from eventstore import chain as chain_module
 from eventstore.chain import ChainReader, Head

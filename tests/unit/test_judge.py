@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+from msgspec import structs
 
 from eventstore.chain import ChainReader, Counted
 from eventstore.commit import Actor, Commit, Record, SealedEvent, encode
@@ -128,11 +129,13 @@ def test_rule_9_a_hole_a_wrong_link_or_a_jump_in_a_stream_breaks_the_chain() -> 
     rest = [one for one in LINES if one.key != KEYS[1]]
     assert faults(rest, without(LOG, "0:2")) == {9}
     third = LOG["0:3"]
-    unlinked = replace(third, commit=_with(third.commit, prev="somewhere else"))
+    unlinked = structs.replace(third, commit=_with(third.commit, prev="somewhere else"))
     assert faults(log={**LOG, "0:3": unlinked}) == {9}
     (event,) = third.commit.events
     jumped = SealedEvent(stream=event.stream, version=5, type=event.type, rev=1, data={})
-    assert faults(log={**LOG, "0:3": replace(third, commit=_with(third.commit, events=(jumped,)))}) == {9}
+    assert faults(
+        log={**LOG, "0:3": structs.replace(third, commit=_with(third.commit, events=(jumped,)))}
+    ) == {9}
 
 
 def _with(commit: Commit, **changed: Any) -> Commit:

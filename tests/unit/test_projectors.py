@@ -232,7 +232,7 @@ async def test_void_records_move_the_reader_and_hand_out_nothing() -> None:
     follower = Follower(log, keys.keyring(), 0, head, HANDLES)
     batch = await follower.next(wait_seconds=1)
     assert batch is not None
-    assert (batch.commits, batch.head) == ((), replace(head, next_offset=2))
+    assert (batch.commits, batch.head) == ((), structs.replace(head, next_offset=2))
     assert await follower.next(wait_seconds=0.01) is None
 
 

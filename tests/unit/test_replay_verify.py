@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from msgspec import structs
 
 from events.streams import client_stream, new_id
 from eventstore.chain import MAX_VOID_RUN
@@ -183,9 +184,9 @@ def test_the_genesis_is_of_this_partition_and_of_as_many() -> None:
     for one in (
         genesis(partition=1),
         genesis(partitions=2),
-        replace(genesis(), value=commit(0, "", STREAM).value),
+        structs.replace(genesis(), value=commit(0, "", STREAM).value),
     ):
-        found = proven([replace(one, partition=0)]).broken
+        found = proven([structs.replace(one, partition=0)]).broken
         assert found == Broken(offset=0, reason="not the genesis of this partition")
 
 
@@ -208,7 +209,7 @@ def test_whoever_extends_the_chain_must_still_keep_the_rules_of_a_commit() -> No
         "commit 2 has the id of another": commit(2, hash_of(first), STREAM, 2, commit="c"),
     }
     for reason, second in wrong.items():
-        copied = replace(first, offset=-1)
+        copied = structs.replace(first, offset=-1)
         found = broken_by(first, copied, second)
         assert found is not None
         assert (found.offset, found.reason.startswith(reason)) == (3, True), reason
