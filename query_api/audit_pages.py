@@ -53,13 +53,12 @@ class AuditPages:
         """One page as `view` shows its entries, or 400 `bad-cursor`, or 503 where the tables fell back."""
         cursor = None if asked.cursor is None else self._continued(request, asked, asked.cursor)
         await self._positions.wait(request, PROJECTOR)
-        visible = await audit_horizon(self._postgres, self._partitions)
-        if cursor is None:
-            cursor = Cursor(after=START, horizon=visible, wanted=asked.given)
-        self._require_all_of(request, cursor.horizon, visible)
-        entries = await audit_page(
-            self._postgres, cursor.wanted, cursor.horizon, cursor.after, asked.limit + 1
-        )
+        async with self._postgres.snapshot() as tx:
+            visible = await audit_horizon(tx, self._partitions)
+            if cursor is None:
+                cursor = Cursor(after=START, horizon=visible, wanted=asked.given)
+            self._require_all_of(request, cursor.horizon, visible)
+            entries = await audit_page(tx, cursor.wanted, cursor.horizon, cursor.after, asked.limit + 1)
         content = {
             "items": [view(entry) for entry in entries[: asked.limit]],
             "next": self._next(asked, cursor, entries),

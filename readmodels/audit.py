@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from runtime.postgres import Postgres, Row
+from runtime.postgres import Connection, Postgres, Row
 from runtime.statements import load_statements
 
 SQL = load_statements(__file__)
@@ -60,14 +60,14 @@ Horizon = Sequence[int]
 START = Place(at=LATEST, partition=0, seq=0, number=0)
 
 
-async def audit_horizon(postgres: Postgres, partitions: int) -> tuple[int, ...]:
+async def audit_horizon(postgres: Postgres | Connection, partitions: int) -> tuple[int, ...]:
     """What can be read from now on, at least."""
     seqs = {row["partition"]: row["seq"] for row in await postgres.fetch(SQL["horizon"])}
     return tuple(seqs.get(number, -1) for number in range(partitions))
 
 
 async def audit_page(
-    postgres: Postgres, wanted: AuditFilter, horizon: Horizon, after: Place, limit: int
+    postgres: Postgres | Connection, wanted: AuditFilter, horizon: Horizon, after: Place, limit: int
 ) -> tuple[AuditEntry, ...]:
     """Newest first: at most `limit` entries after the given place and not beyond the horizon."""
     span = (wanted.since, wanted.until, list(horizon))

@@ -113,11 +113,16 @@ class Connection:
                     yield dict(row)
 
     @contextlib.asynccontextmanager
-    async def transaction(self) -> AsyncIterator["Connection"]:
-        """All or nothing. A PostgresUnavailableError from here may also mean that it was committed."""
+    async def transaction(self, *, is_snapshot: bool = False) -> AsyncIterator["Connection"]:
+        """All or nothing. A PostgresUnavailableError from here may also mean that it was committed.
+
+        A snapshot is read only, and all of it at one moment.
+        """
         async with self._turn:
             with self._watched():
-                transaction = self._raw.transaction()
+                transaction = self._raw.transaction(
+                    isolation="repeatable_read" if is_snapshot else None, readonly=is_snapshot
+                )
                 await transaction.start()
             try:
                 yield Connection(self._raw, self._circuit)
@@ -231,6 +236,12 @@ class Postgres:
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
         async with self.connection() as connection, connection.transaction() as tx:
+            yield tx
+
+    @contextlib.asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Connection]:
+        """Reads of one moment at one server, also where a balancer gives each connection another one."""
+        async with self.connection() as connection, connection.transaction(is_snapshot=True) as tx:
             yield tx
 
     @contextlib.asynccontextmanager

@@ -62,8 +62,8 @@ class MortalConnection(Connection):
         await self._connection.execute(sql, *values)
 
     @contextlib.asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Connection]:
-        async with self._connection.transaction() as tx:
+    async def transaction(self, *, is_snapshot: bool = False) -> AsyncIterator[Connection]:
+        async with self._connection.transaction(is_snapshot=is_snapshot) as tx:
             yield MortalConnection(tx, self._life)
         self._life.spend()
 

@@ -4,6 +4,7 @@ import asyncio
 from datetime import datetime, timedelta
 from itertools import islice
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -26,7 +27,7 @@ from readmodels.dump import digests
 from readmodels.positions import PositionWatch
 from readmodels.tables import READ_MODELS, create_tables
 from runtime.health import Health
-from runtime.postgres import Postgres
+from runtime.postgres import Postgres, PostgresUnavailableError
 from tests.support.building import build, new_runner, new_tables
 from tests.support.examples import NOON, recorded, started
 from tests.support.memory_keys import KeyTopic
@@ -62,6 +63,23 @@ async def test_every_fact_that_is_shown_can_be_stored_and_read(postgres: Postgre
     assert {entry.type: (entry.details, entry.ip) for entry in page} == {
         name: (row.details, row.ip) for name, row in rows.items()
     }
+
+
+async def test_a_page_and_its_horizon_are_of_one_moment_and_nothing_is_written(postgres: Postgres) -> None:
+    await create_tables(postgres)
+    first, second = (
+        replace(recorded(example(cls)), number=number) for number, cls in enumerate([*SHOWN][:2])
+    )
+    async with postgres.transaction() as tx:
+        await Audit(1).apply(tx, [first])
+    async with postgres.snapshot() as tx:
+        await audit_horizon(tx, 2)
+        async with postgres.transaction() as other:
+            await Audit(1).apply(other, [second])
+        assert len(await audit_page(tx, EVERYTHING, [1], START, 200)) == 1
+        with pytest.raises(PostgresUnavailableError, match="ReadOnly"):
+            await tx.execute("delete from chancery.audit_v1")
+    assert len(await audit_page(postgres, EVERYTHING, [1], START, 200)) == 2
 
 
 async def test_months_are_made_by_many_at_once_and_nobody_halts(postgres: Postgres) -> None:
