@@ -17,6 +17,8 @@ from typing import Any, Self
 from localstack.errors import StackError
 
 KAFKA = "org.apache.kafka:kafka_2.13:4.1.1"
+FOLDER = f"kafka-{KAFKA.rpartition(':')[2]}"
+"""Clones with another version have another one, so that they do not take it from one another."""
 LOGGING = "org.slf4j:slf4j-simple:1.7.36"
 """Kafka logs through slf4j, which is silent without one of these."""
 
@@ -51,9 +53,9 @@ class Jars:
         try:
             cache.mkdir(parents=True, exist_ok=True)
         except OSError:
-            return cls(home / "cache" / "kafka-4.1.1")
-        is_usable = os.access(cache, os.W_OK) or (cache / "kafka-4.1.1").exists()
-        return cls((cache if is_usable else home / "cache") / "kafka-4.1.1")
+            return cls(home / "cache" / FOLDER)
+        is_usable = os.access(cache, os.W_OK) or (cache / FOLDER).exists()
+        return cls((cache if is_usable else home / "cache") / FOLDER)
 
     @property
     def class_path(self) -> str:
