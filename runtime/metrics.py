@@ -91,7 +91,7 @@ HTTP_REQUEST_SECONDS = HistogramMetric(
     labels={
         "method": "of HTTP; what is none of the usual ones is `other`",
         "route": "its template, e.g. `/v1/sessions/{session_id}`; `unknown` if there is none",
-        "status": "of HTTP",
+        "status": "of HTTP; `499` where the client was gone before it was answered",
     },
 )
 REQUESTS_SHED = CounterMetric(

@@ -10,6 +10,8 @@ from runtime.logs import get_logger
 from runtime.tracing import Attributes, Span, new_traceparent, server_span
 
 _OUR_FAULT = 500
+_CLIENT_LEFT = 499
+"""As nginx has it: whoever asked was gone before there was an answer. It is no fault of ours, and sets off no alarm."""
 _QUIET = ("/health", "/metrics")
 """What is asked every few seconds leaves neither a line nor a span."""
 _log = get_logger("http")
@@ -35,7 +37,7 @@ class Observe:
 
     async def _observed(self, span: Span, scope: Scope, receive: Receive, send: Send) -> None:
         scope.setdefault("state", {})["traceparent"] = span.traceparent
-        status = 500
+        status = _CLIENT_LEFT
 
         async def observed_send(message: Message) -> None:
             nonlocal status
@@ -47,6 +49,9 @@ class Observe:
         bound = structlog.contextvars.bind_contextvars(trace_id=span.trace_id)
         try:
             await self._app(scope, receive, observed_send)
+        except BaseException:
+            status = _OUR_FAULT if status == _CLIENT_LEFT else status
+            raise
         finally:
             self._leave_a_line(span, scope, status, time.perf_counter() - began)
             structlog.contextvars.reset_contextvars(**bound)

@@ -92,6 +92,29 @@ async def test_a_client_that_goes_away_before_its_body_came_gets_nothing_done() 
     assert app.scopes == []
 
 
+async def test_a_client_that_goes_away_is_counted_as_such_and_not_as_a_fault_of_ours() -> None:
+    registry = CollectorRegistry()
+    observed = Observe(BoundedBody(Echo(), {}), HTTP_REQUEST_SECONDS.made(registry))
+    await told(observed, http_scope(), part(b"half", more=True), GONE)
+    assert counted(registry) == {"499": 1}
+
+
+async def test_an_application_that_breaks_before_it_answers_is_a_fault_of_ours() -> None:
+    async def broken(_: Scope, __: Receive, ___: Send) -> None:
+        raise RuntimeError
+
+    registry = CollectorRegistry()
+    with pytest.raises(RuntimeError):
+        await told(Observe(broken, HTTP_REQUEST_SECONDS.made(registry)), http_scope())
+    assert counted(registry) == {"500": 1}
+
+
+def counted(registry: CollectorRegistry) -> dict[str, float]:
+    """How many requests were answered, by status."""
+    samples = [sample for metric in registry.collect() for sample in metric.samples]
+    return {one.labels["status"]: one.value for one in samples if one.name.endswith("_count")}
+
+
 @pytest.mark.parametrize("kind", ["lifespan", "websocket"])
 async def test_what_is_no_http_request_passes_untouched(kind: str) -> None:
     app = Echo()
