@@ -107,7 +107,11 @@ _contexts: dict[tuple[str, str, str], tuple[tuple[object, ...], ssl.SSLContext]]
 
 
 def _version(file: str) -> object:
-    if not file or not Path(file).exists():
+    """None of no file, and of one that is not there."""
+    if not file:
         return None
-    found = Path(file).stat()
+    try:
+        found = Path(file).stat()
+    except OSError:
+        return None
     return found.st_mtime_ns, found.st_size, found.st_ino

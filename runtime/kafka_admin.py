@@ -127,11 +127,13 @@ async def _insist(request: Callable[[], Awaitable[T]]) -> T:
     while True:
         try:
             return await request()
+        except TopicAlreadyExistsError:
+            raise
+        except NotImplementedError as error:  # aiokafka raises it where a broker speaks none of its versions
+            raise KafkaUnavailableError(f"Kafka: {error}") from None
         except CLIENT_FAILURES as error:
             is_final = isinstance(error, KafkaError) and not error.retriable
-            if isinstance(error, TopicAlreadyExistsError):
-                raise
-            if is_final or isinstance(error, NotImplementedError) or loop.time() > until:
+            if is_final or loop.time() > until:
                 raise KafkaUnavailableError(f"Kafka: {type(error).__name__}") from None
             await asyncio.sleep(_PAUSE_SECONDS)
 

@@ -100,7 +100,7 @@ async def _outcome(check: Check, settings: Settings, seconds: float) -> Outcome:
     if error is None:
         return Outcome(check=check, findings=task.result())
     if isinstance(error, _UNANSWERED):
-        return _silent(check, f"does not answer ({_reason(error)})")
+        return _silent(check, f"does not answer ({reason_of(error)})")
     return _broken(check, error)
 
 
@@ -121,6 +121,6 @@ def _unknown(check: Check, silent: set[str]) -> list[Finding]:
     return [yellow(check.name, f"not known without {lacking}", f"See the line of {lacking}.")]
 
 
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
     """The end of our own sentences, which begin with what the line names already, or with an address."""
     return str(error).rpartition(": ")[2] or type(error).__name__

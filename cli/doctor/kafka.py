@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from cli.doctor.finding import Finding, green, red, yellow
+from cli.doctor.finding import Finding, green, reason_of, red, yellow
 from eventstore.provision import Topics, demanded
 from runtime.kafka_admin import KafkaAdmin, KafkaForbiddenError, TopicState, open_admin
 from runtime.kafka_version import KafkaVersion, kafka_version
@@ -56,7 +56,7 @@ async def _topic(admin: KafkaAdmin, wanted: Topics, name: str, must: Mapping[str
             return red(f"topic {name}", "does not exist", "Run `chancery provision`.")
         return judged_topic(name, state, await admin.settings(name), must, wanted, mode)
     except KafkaForbiddenError as error:
-        said = f"not known: {str(error).rpartition(': ')[2]}"
+        said = f"not known: {reason_of(error)}"
         return yellow(f"topic {name}", said, "Ask as the operator's user. See docs/how-to/secure-kafka.md.")
 
 

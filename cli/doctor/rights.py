@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from cli.doctor.finding import Finding, green, red, yellow
+from cli.doctor.finding import Finding, green, reason_of, red, yellow
 from eventstore.provision import Topics, demanded
 from runtime.kafka_acls import Acls, all_acls_of_cluster, all_acls_of_topic, who_may
 from runtime.kafka_admin import KafkaForbiddenError, open_admin
@@ -26,8 +26,7 @@ async def of_topics(settings: Settings) -> Sequence[Finding]:
             by_topic = {topic: await admin.acls(all_acls_of_topic(topic)) for topic in topics}
             of_cluster = await admin.acls(all_acls_of_cluster())
         except KafkaForbiddenError as error:
-            said = str(error).rpartition(": ")[2]
-            return [yellow(RIGHTS, f"not known: {said}", f"Ask as the operator's user. {_PAGE}")]
+            return [yellow(RIGHTS, f"not known: {reason_of(error)}", f"Ask as the operator's user. {_PAGE}")]
     if of_cluster is None:
         return [_unchecked(settings.mode)]
     expected = writers(Names.of(settings))
