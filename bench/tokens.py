@@ -25,7 +25,7 @@ from bench.load import CpuMeter, Tally, http_request, resident_bytes
 from bench.peers import Row, measure_chancery, measure_peers
 from bench.token_clients import measure_grpc, measure_sdk, query_process
 from cli.admin import register_client
-from command_api.app import open_writer
+from command_api.open_writer import open_writer
 from domain.signing_keys import signing
 from events.streams import SIGNING_KEYS, new_id
 from localstack.ports import free_port_variables

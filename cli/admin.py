@@ -51,8 +51,8 @@ async def register_client(
     settings: "Settings", name: str, scopes: tuple[str, ...], audiences: tuple[str, ...]
 ) -> dict[str, str]:
     """Append the registration to the log; the new client's id and secret."""
-    from command_api.app import open_writer
     from command_api.clients import digest_of, new_secret
+    from command_api.open_writer import open_writer
     from domain.client import RegisterClient
     from domain.values import parse_audiences, parse_scope
     from events.streams import client_stream, new_id

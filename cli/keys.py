@@ -35,7 +35,7 @@ def rotate(
 
 
 async def _rotate() -> dict[str, str]:
-    from command_api.app import open_writer
+    from command_api.open_writer import open_writer
     from command_api.signing_keys import MOST_WAIT, KeyPolicy, Rotation
     from events.streams import SIGNING_KEYS
     from eventstore.commit import Actor

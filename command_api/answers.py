@@ -11,6 +11,8 @@ from runtime.serving.answers import HttpAnswer, failure, oauth_error, problem
 
 POSITION_HEADER = "Chancery-Position"
 BEARER_CHALLENGE = {"www-authenticate": 'Bearer error="invalid_token"'}
+STEP_UP_CHALLENGE = {"www-authenticate": 'Bearer error="insufficient_user_authentication"'}
+"""RFC 9470 section 3."""
 BASIC_CHALLENGE = {"www-authenticate": 'Basic realm="chancery"'}
 
 
@@ -43,6 +45,15 @@ TABLE: Mapping[type[Refusal], Row] = {
     r.ClientExists: Row(409, "client-exists"),
     r.UnknownAccount: Row(404, "account-not-found"),
     r.AccountIsClosed: Row(409, "account-closed"),
+    r.RecentSignInNeeded: Row(401, "recent-sign-in-needed"),
+    r.TotpEnrolledAlready: Row(409, "totp-enrolled"),
+    r.FactorMissing: Row(409, "factor-missing"),
+    r.FactorNeeded: Row(409, "factor-needed"),
+    r.InvalidFactor: Row(401, "invalid-code"),
+    r.InvalidPasskey: Row(400, "invalid-passkey"),
+    r.PasskeyKnown: Row(409, "passkey-known"),
+    r.TooManyPasskeys: Row(409, "too-many-passkeys"),
+    r.UnknownPasskey: Row(404, "passkey-not-found"),
     r.UnknownClient: Row(404, "client-not-found"),
     r.InvalidClientName: Row(422, "invalid-client-name", "/name"),
     r.InvalidClientScopes: Row(422, "invalid-client-scopes", "/scopes"),
@@ -56,6 +67,10 @@ _POINTERS: Mapping[tuple[str, str], str] = {
 }
 """Where a path calls a field by another name."""
 
+_BEARER_CHALLENGES: Mapping[type[Refusal], Mapping[str, str]] = {
+    r.SessionEnded: BEARER_CHALLENGE,
+    r.RecentSignInNeeded: STEP_UP_CHALLENGE,
+}
 _OAUTH_ERRORS: Mapping[type[Refusal], tuple[int, str]] = {
     r.InvalidGrant: (400, "invalid_grant"),
     r.StepUpNeeded: (400, "invalid_grant"),
@@ -69,12 +84,12 @@ def refusal_answer(refusal: Refusal, path: str) -> HttpAnswer:
     """The public form of a refusal, in the shape that belongs to the path."""
     if path.startswith("/oauth/"):
         status, error = _OAUTH_ERRORS[type(refusal)]
-        challenge = BASIC_CHALLENGE if isinstance(refusal, r.InvalidClient) else None
-        return oauth_error(status, error, refusal.sentence, challenge)
+        basic = BASIC_CHALLENGE if isinstance(refusal, r.InvalidClient) else None
+        return oauth_error(status, error, refusal.sentence, basic)
     row = TABLE[type(refusal)]
     pointer = _POINTERS.get((path, row.pointer), row.pointer)
     errors = [{"pointer": pointer, "detail": refusal.sentence}] if pointer else []
-    challenge = BEARER_CHALLENGE if isinstance(refusal, r.SessionEnded) else None
+    challenge = _BEARER_CHALLENGES.get(type(refusal))
     return problem(row.status, row.code, refusal.sentence, errors=errors, headers=challenge)
 
 

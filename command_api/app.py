@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 
 from fastapi import FastAPI, Request, Response
@@ -13,6 +12,7 @@ from command_api.admin_accounts import AdminAccounts
 from command_api.answers import refusal_answer, try_again_answer
 from command_api.callers import Callers
 from command_api.calls import weighed
+from command_api.challenges import Challenges
 from command_api.clients import Clients
 from command_api.close_account import Closing
 from command_api.email_change import EmailChangeRules, EmailChanges
@@ -20,6 +20,8 @@ from command_api.errands import ErrandRunner
 from command_api.executor import Executor
 from command_api.fellows import Fellows, open_fellows
 from command_api.grants import Grants
+from command_api.new_sessions import NewSessions
+from command_api.open_writer import Opened, open_writer, stop
 from command_api.password_proof import PasswordProof
 from command_api.password_reset import CodeRules, PasswordResets
 from command_api.profile import Profile
@@ -29,6 +31,7 @@ from command_api.routes import (
     admin_accounts,
     clients,
     email_changes,
+    factors,
     me,
     oauth,
     password_resets,
@@ -36,8 +39,10 @@ from command_api.routes import (
     signing_keys,
     system,
 )
+from command_api.second_factors import FactorRules, SecondFactors
+from command_api.second_step import SecondStep
 from command_api.services import Services
-from command_api.sign_in import SignIn
+from command_api.sign_in import SignIn, SignInRules
 from command_api.sign_out import SignOut
 from command_api.sign_up import SignUp, SignUpRules
 from command_api.signing_keys import KeyPolicy, KeyRotation, ensure_signing_key, retire_signing_keys
@@ -45,27 +50,16 @@ from command_api.system import SystemCommands
 from command_api.system_caller import SystemCallers
 from command_api.tokens import TokenPolicy, Tokens
 from domain.account_commands import LockOut
-from domain.aggregates import AGGREGATES, FOLD_VERSION
 from domain.refusals import Refusal
 from events.streams import SIGNING_KEYS, partition_of
 from eventstore.errors import CorruptLogError, OverloadedError, TryAgainError, UnavailableError
-from eventstore.kafka_keys import KafkaKeyStore
-from eventstore.kafka_log import KafkaLog
-from eventstore.key_encryption import key_encryption
-from eventstore.keyring import Keyring
-from eventstore.postgres_key_index import PostgresKeyIndex
-from eventstore.postgres_write_model import PostgresSnapshots, create_write_model
-from eventstore.provision import Topics, verify_topics
-from eventstore.writer import Limits, Stores, Writer
-from runtime.circuit import Circuit, show_circuits
-from runtime.clock import Clock
+from eventstore.writer import Writer
+from runtime.circuit import show_circuits
 from runtime.health import Health
-from runtime.kafka_admin import open_admin
 from runtime.keys import derive_keys
 from runtime.logs import get_logger
 from runtime.metrics import COMMANDS_OPEN, DECISION_SECONDS, PASSWORDS_IN_WORK, VOID_RECORDS
 from runtime.passwords import PasswordPool, PasswordPoolFullError
-from runtime.postgres import Postgres
 from runtime.rate_counters import CONNECTION_SECONDS, RateCounters
 from runtime.redis import Valkey
 from runtime.serving.answers import failure
@@ -73,50 +67,10 @@ from runtime.serving.app import Vitals, new_app
 from runtime.serving.client_address import KnownClient
 from runtime.serving.server import Listener, bind
 from runtime.settings import Settings, secret_bytes
-from runtime.store_clock import StoreClock
 
 FOLLOW_SECONDS = 0.5
 STALE_SECONDS = 5.0
-SAVE_SECONDS = 1.0
 _log = get_logger("command_api")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Opened:
-    """A writer on the real log, and what it works with."""
-
-    writer: Writer
-    keyring: Keyring
-    clock: Clock
-    circuit: Circuit
-    """Before PostgreSQL."""
-
-
-@contextlib.asynccontextmanager
-async def open_writer(settings: Settings, *, deadline_seconds: float) -> AsyncIterator[Opened]:
-    """A writer on the real log. Partitions are read when they are first needed, or by `catch_up`."""
-    async with contextlib.AsyncExitStack() as stack:
-        await _verify_topics(settings)
-        log = KafkaLog(settings.kafka, settings.events_topic, settings.partitions)
-        store = KafkaKeyStore(settings.kafka, settings.keys_topic, settings.partitions)
-        for part in (log, store):
-            stack.push_async_callback(part.stop)
-            await part.start()
-        postgres = await Postgres.open(settings.postgres_dsn.get_secret_value())
-        stack.push_async_callback(postgres.close)
-        await create_write_model(postgres)
-        clock = StoreClock()
-        await clock.first_anchor(postgres)
-        keyring = Keyring(store, key_encryption(settings), PostgresKeyIndex(postgres))
-        await keyring.catch_up()
-        await keyring.find_subject(SIGNING_KEYS)
-        stores = Stores(log=log, keyring=keyring, snapshots=PostgresSnapshots(postgres, FOLD_VERSION))
-        limits = Limits(deadline_seconds=deadline_seconds, cache_bytes=settings.stream_cache_bytes)
-        writer = Writer(stores, AGGREGATES, clock, limits)
-        stack.push_async_callback(writer.close)
-        for work in (_keep_saved(writer, keyring, postgres), clock.run(postgres)):
-            stack.push_async_callback(_stop, asyncio.create_task(work))
-        yield Opened(writer=writer, keyring=keyring, clock=clock, circuit=postgres.circuit)
 
 
 @contextlib.asynccontextmanager
@@ -147,7 +101,7 @@ async def open_command_api(settings: Settings, leaving: asyncio.Event) -> AsyncI
             errands.run(fellows.own_partitions),
             fellows.leave_when(leaving),
         ):
-            stack.push_async_callback(_stop, asyncio.create_task(work))
+            stack.push_async_callback(stop, asyncio.create_task(work))
         vitals = Vitals(
             process="command", failing=health.failing, registry=CollectorRegistry(), leaving=leaving
         )
@@ -185,7 +139,7 @@ def _app(services: Services, vitals: Vitals, deadline_seconds: float) -> FastAPI
     app = new_app("Chancery Command API", vitals)
     app.state.services = services
     app.state.deadline_seconds = deadline_seconds
-    for noun in (oauth, sessions, me, accounts, password_resets, email_changes):  # the busiest first
+    for noun in (oauth, sessions, me, accounts, password_resets, email_changes, factors):  # the busiest first
         app.include_router(noun.router)
     for seldom in (clients, signing_keys, admin_accounts, system):
         app.include_router(seldom.router)
@@ -211,13 +165,21 @@ def _services(
     )
     tokens = Tokens(writer, keys, _token_policy(settings), clock)
     callers = Callers(writer, tokens, clock)
+    sign_ins = SignInRules(
+        lock_out=lock_out,
+        challenge_lifetime=timedelta(seconds=settings.second_factor_seconds),
+        sessions=NewSessions(keys, tokens),
+        challenges=Challenges(keys),
+    )
     proof = PasswordProof(executor, writer, passwords)
     codes = _code_rules(settings)
     return Services(
         callers=callers,
         rate_limits=rate_limits,
         sign_up=SignUp(executor, opened.keyring, passwords, keys, _sign_up_rules(settings)),
-        sign_in=SignIn(executor, writer, passwords, keys, tokens, lock_out),
+        sign_in=SignIn(executor, writer, passwords, keys, sign_ins),
+        second_step=SecondStep(executor, keys, sign_ins),
+        second_factors=SecondFactors(executor, proof, keys, _factor_rules(settings, lock_out)),
         sign_out=SignOut(executor, callers, tokens, keys),
         grants=Grants(executor, callers, tokens, rate_limits),
         clients=Clients(executor),
@@ -262,18 +224,21 @@ def _sign_up_rules(settings: Settings) -> SignUpRules:
     )
 
 
+def _factor_rules(settings: Settings, lock_out: LockOut) -> FactorRules:
+    return FactorRules(
+        issuer=settings.totp_issuer,
+        enrolment=timedelta(seconds=settings.totp_enrolment_seconds),
+        recent=timedelta(seconds=settings.recent_sign_in_seconds),
+        lock_out=lock_out,
+    )
+
+
 def _code_rules(settings: Settings) -> CodeRules:
     return CodeRules(
         lifetime=settings.code_lifetime,
         failures=settings.limit_code_failures,
         mails=settings.limit_code_mails,
     )
-
-
-async def _verify_topics(settings: Settings) -> None:
-    topics = Topics.of(settings)
-    async with open_admin(settings.kafka) as admin:
-        await verify_topics(admin, topics, topics.events, topics.keys)
 
 
 async def _follow(opened: Opened, health: Health, fellows: Fellows, keys_partition: int) -> None:
@@ -288,19 +253,6 @@ async def _follow(opened: Opened, health: Health, fellows: Fellows, keys_partiti
         except UnavailableError as error:
             health.set("log", str(error))
         await asyncio.sleep(FOLLOW_SECONDS)
-
-
-async def _keep_saved(writer: Writer, keyring: Keyring, postgres: Postgres) -> None:
-    """Save what was folded, so that the next process begins near the end. Whatever fails is tried again."""
-    while True:
-        await asyncio.sleep(SAVE_SECONDS)
-        try:
-            await keyring.catch_up()
-            await writer.save()
-        except UnavailableError as error:
-            _log.warning("the write model is not up to date", reason=str(error))
-            with contextlib.suppress(UnavailableError):
-                await create_write_model(postgres)
 
 
 async def _first_read(writer: Writer, seconds: float) -> Mapping[int, str]:
@@ -322,11 +274,6 @@ def _note(health: Health, halted: Mapping[int, str]) -> None:
     for number, reason in halted.items():
         health.set(f"partition-{number}", f"halted at {reason}")
         _log.critical("partition halted", partition=number, reason=reason)
-
-
-async def _stop(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.wait([task])
 
 
 async def _on_refusal(request: Request, error: Exception) -> Response:

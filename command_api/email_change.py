@@ -38,10 +38,10 @@ from events.streams import account_stream, new_id
 from eventstore.commit import Actor
 from eventstore.errors import StaleBasisError
 from eventstore.writer import Draft, Origin, Writer
+from runtime.account_code import UNDO, parse_account_code
 from runtime.codes import is_code, matches_code
 from runtime.keys import DerivedKeys
 from runtime.serving.answers import HttpAnswer, empty_answer, json_answer
-from runtime.undo_code import parse_undo_code
 
 _TRIES = 3
 
@@ -127,14 +127,14 @@ class EmailChanges:
         raise StaleBasisError("the change was replaced while it was confirmed")
 
     async def undo(self, call: Call, code: str) -> HttpAnswer:
-        named = parse_undo_code(self._keys.undo_key, code)
+        named = parse_account_code(UNDO, self._keys.undo_key, code)
         if named is None:
             return refusal_answer(InvalidCode(), call.path)
         stream = account_stream(named.account_id)
 
         def decide(draft: Draft) -> HttpAnswer:
             before = addresses_of(draft.state(stream))
-            draft.decide(stream, UndoEmailChange(change_id=named.change_id, at=draft.at))
+            draft.decide(stream, UndoEmailChange(change_id=named.subject_id, at=draft.at))
             after = addresses_of(draft.state(stream))
             assert before is not None
             assert after is not None

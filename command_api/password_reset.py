@@ -1,7 +1,7 @@
 """A new password for somebody who reads the account's mail.
 
 Whether an address is known changes neither the answers nor the work: one commit for a request; one hash and
-one commit for a code.
+one commit for a code. That a password is too short without a second factor is told only to who has the code.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from domain.account_commands import RequestPasswordReset, ResetPassword
 from domain.account_state import Active
 from domain.identifier import IgnoreUnknownReset, RejectUnknownReset
 from domain.refusals import InvalidCode
-from domain.values import parse_password
+from domain.values import MIN_PASSWORD_CHARACTERS_BESIDE_FACTOR, is_short, parse_password
 from events.account import PasswordReset
 from events.streams import account_stream, new_id
 from eventstore.writer import Draft
@@ -66,7 +66,7 @@ class PasswordResets:
 
     async def confirm(self, call: Call, email: str, code: str, new_password: str) -> HttpAnswer:
         identifier = self._identifier(email)
-        parsed = parse_password(new_password)
+        parsed = parse_password(new_password, minimum=MIN_PASSWORD_CHARACTERS_BESIDE_FACTOR)
         call = await self._executor.settle(call, identifier)
         password_hash = await self._passwords.hash(parsed)
         if not is_code(code):
@@ -80,6 +80,7 @@ class PasswordResets:
                 identifier=identifier,
                 matching_challenge_id=self._matching(draft.state(account_stream(holder)), code),
                 password_hash=password_hash,
+                is_short=is_short(parsed),
                 limit=self._rules.failures,
                 at=draft.at,
             )

@@ -7,7 +7,7 @@ from command_api.executor import Executor
 from command_api.password_proof import PasswordProof
 from domain.account_commands import Attend, ChangePassword, ChangeProfile, LockOut
 from domain.refusals import WrongPassword
-from domain.values import parse_display_name, parse_password
+from domain.values import MIN_PASSWORD_CHARACTERS_BESIDE_FACTOR, is_short, parse_display_name, parse_password
 from events.account import PasswordChanged
 from events.streams import account_stream
 from eventstore.writer import Draft
@@ -25,7 +25,7 @@ class Profile:
         self._lock_out = lock_out
 
     async def change_password(self, call: Call, person: Person, current: str, new: str) -> HttpAnswer:
-        parsed = parse_password(new)
+        parsed = parse_password(new, minimum=MIN_PASSWORD_CHARACTERS_BESIDE_FACTOR)
         call = await self._executor.settle(acting_as(call, person), account_stream(person.account_id))
         new_hash = await self._passwords.hash(parsed)
 
@@ -34,6 +34,7 @@ class Profile:
                 acting_session_id=person.session_id,
                 is_password_right=is_right,
                 password_hash=new_hash,
+                is_short=is_short(parsed),
                 lock_out=self._lock_out,
                 at=draft.at,
             )

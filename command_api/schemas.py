@@ -1,8 +1,8 @@
 """The shapes of requests and answers at the HTTP edge, as the OpenAPI document shows them."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from events.risk import RiskReason
 
@@ -76,6 +76,28 @@ class CloseAccountBody(RequestBody):
     password: Secret
 
 
+class PasswordBody(RequestBody):
+    password: Secret
+
+
+class ConfirmTotpBody(RequestBody):
+    code: Code
+
+
+class ChallengeBody(RequestBody):
+    """The challenge of a sign-in, and exactly one answer to it."""
+
+    challenge: Annotated[str, Field(min_length=1, max_length=MAX_TEXT, examples=["csc_…"])]
+    totp: Code | None = None
+    recovery_code: Code | None = None
+
+    @model_validator(mode="after")
+    def _has_one_answer(self) -> Self:
+        if [self.totp, self.recovery_code].count(None) != 1:
+            raise ValueError("give exactly one of totp and recovery_code")
+        return self
+
+
 class NewClientBody(RequestBody):
     name: Annotated[str, Field(min_length=1, max_length=MAX_TEXT, examples=["billing"])]
     scopes: Annotated[list[str], Field(min_length=1, max_length=MAX_TEXT, examples=[["chancery.introspect"]])]
@@ -106,6 +128,30 @@ class TokenResponse(BaseModel):
     scope: str
     session_id: str
     account_id: str
+    position: str
+
+
+class SignInChallenge(BaseModel):
+    """The password was right, and one of these factors is asked for: at `/v1/sessions/challenge`."""
+
+    challenge: str
+    factors: list[str]
+    expires_in: int
+    position: str
+
+
+class NewTotp(BaseModel):
+    """`qr_svg` is a picture of `otpauth_uri`, which holds the secret."""
+
+    secret: str
+    otpauth_uri: str
+    qr_svg: str
+    expires_in: int
+    position: str
+
+
+class RecoveryCodes(BaseModel):
+    recovery_codes: list[str]
     position: str
 
 

@@ -16,6 +16,8 @@ from command_api.grants import Grants
 from command_api.password_reset import PasswordResets
 from command_api.profile import Profile
 from command_api.rate_limits import ByAddress, RateLimits
+from command_api.second_factors import SecondFactors
+from command_api.second_step import SecondStep
 from command_api.sign_in import SignIn
 from command_api.sign_out import SignOut
 from command_api.sign_up import SignUp
@@ -30,6 +32,8 @@ class Services:
     rate_limits: RateLimits
     sign_up: SignUp
     sign_in: SignIn
+    second_step: SecondStep
+    second_factors: SecondFactors
     sign_out: SignOut
     grants: Grants
     clients: Clients

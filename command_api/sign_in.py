@@ -1,32 +1,33 @@
 """Sign-in with a password. Unknown, unproven, shut, locked and wrong all cost one hash, one commit, one answer.
 
-The decision is the account's: an address that it merely holds, and that is not its own now, opens nothing.
+The decision is the account's: an address that it merely holds, and that is not its own now, opens nothing. Where a
+second factor is needed, the answer is a challenge that `second_step` takes on.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import timedelta
 
-from command_api.answers import position_header, refusal_answer
-from command_api.callers import PUBLIC_CLIENT
+from command_api.answers import refusal_answer
 from command_api.calls import Call
+from command_api.challenges import Challenges
 from command_api.email_address import EmailAddress
 from command_api.executor import Executor
 from command_api.holders import identifier_of, run_for_holder
-from command_api.sources import source_of
-from command_api.tokens import Tokens
+from command_api.new_sessions import NewSessions
 from domain import account_commands as account
-from domain.account_commands import LockOut, NewSession, Origin
+from domain.account_commands import LockOut, NewSession
 from domain.account_state import Active
 from domain.identifier import FailUnknownSignIn, Identifier
 from domain.refusals import InvalidCredentials, InvalidEmail
 from domain.values import normalise_password
 from events.account import SessionStarted
-from events.streams import account_stream
+from events.factors import SignInChallenged
+from events.streams import account_stream, new_id
 from eventstore.errors import StaleBasisError
 from eventstore.writer import Draft, Writer
 from runtime.keys import DerivedKeys
 from runtime.passwords import PasswordPool
-from runtime.refresh_token import new_session_id
-from runtime.serving.answers import HttpAnswer, json_answer
+from runtime.serving.answers import HttpAnswer
 
 _TRIES = 3
 
@@ -40,6 +41,14 @@ class Basis:
     password_hash: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignInRules:
+    lock_out: LockOut
+    challenge_lifetime: timedelta
+    sessions: NewSessions
+    challenges: Challenges
+
+
 class SignIn:
     def __init__(
         self,
@@ -47,15 +56,13 @@ class SignIn:
         writer: Writer,
         passwords: PasswordPool,
         keys: DerivedKeys,
-        tokens: Tokens,
-        lock_out: LockOut,
+        rules: SignInRules,
     ) -> None:
         self._executor = executor
         self._writer = writer
         self._passwords = passwords
         self._keys = keys
-        self._tokens = tokens
-        self._lock_out = lock_out
+        self._rules = rules
 
     async def sign_in(self, call: Call, email: str, password: str) -> HttpAnswer:
         identifier = self._identifier(email)
@@ -85,23 +92,14 @@ class SignIn:
         return _basis_of(held.holder, await self._writer.state(account_stream(held.holder)))
 
     def _decision(self, call: Call, identifier: str, basis: Basis, *, is_right: bool) -> "SignInDecision":
-        policy = self._tokens.policy
-        session = NewSession(
-            session_id=new_session_id(self._keys.session_key, basis.account_id or ""),
-            client_id=PUBLIC_CLIENT,
-            scope=policy.person_scope,
-            idle=policy.refresh_idle,
-            absolute=policy.refresh_absolute,
-        )
         return SignInDecision(
             call=call,
             identifier=identifier,
             basis=basis,
             is_right=is_right,
-            session=session,
-            lock_out=self._lock_out,
-            tokens=self._tokens,
-            source_key=self._keys.source_key,
+            session=self._rules.sessions.asked_for(basis.account_id or ""),
+            challenge_id=new_id(),
+            rules=self._rules,
         )
 
 
@@ -114,9 +112,8 @@ class SignInDecision:
     basis: Basis
     is_right: bool
     session: NewSession
-    lock_out: LockOut
-    tokens: Tokens
-    source_key: bytes = field(repr=False)
+    challenge_id: str
+    rules: SignInRules
 
     def __call__(self, draft: Draft, account_id: str | None) -> HttpAnswer:
         if account_id is None:
@@ -125,25 +122,23 @@ class SignInDecision:
             return refusal_answer(InvalidCredentials(), self.call.path)
         stream = account_stream(account_id)
         self._require(_basis_of(account_id, draft.state(stream)))
-        source = source_of(self.source_key, self.call.ip, draft.at)
         command = account.SignIn(
             identifier=self.identifier,
             is_password_right=self.is_right,
+            challenge_id=self.challenge_id,
+            challenge_lifetime=self.rules.challenge_lifetime,
             session=self.session,
-            origin=Origin(ip=self.call.ip, user_agent=self.call.user_agent, source=source),
-            lock_out=self.lock_out,
+            origin=self.rules.sessions.origin(self.call, draft),
+            lock_out=self.rules.lock_out,
             at=draft.at,
         )
-        if not any(isinstance(event, SessionStarted) for event in draft.decide(stream, command)):
-            return refusal_answer(InvalidCredentials(), self.call.path)
-        return self._signed_in(draft, account_id, stream)
-
-    def _signed_in(self, draft: Draft, account_id: str, stream: str) -> HttpAnswer:
-        state = draft.state(stream)
-        assert isinstance(state, Active)
-        session = state.sessions[self.session.session_id]
-        content = self.tokens.for_session(session, account_id, session.scope, draft.position)
-        return json_answer(201, content, position_header(draft.position))
+        match draft.decide(stream, command)[-1]:
+            case SessionStarted():
+                return self.rules.sessions.signed_in(draft, account_id, self.session.session_id)
+            case SignInChallenged() as challenged:
+                return self.rules.challenges.answer(draft, account_id, challenged)
+            case _:
+                return refusal_answer(InvalidCredentials(), self.call.path)
 
     def _require(self, present: Basis) -> None:
         if present != self.basis:

@@ -6,7 +6,7 @@ session never lives again; every failure that anyone may want to count is a fact
 
 from typing import assert_never
 
-from domain.account_access import end_sessions, lock, reject_password, require_session
+from domain.account_access import end_sessions, reject_password, require_session
 from domain.account_closing import (
     close_account,
     disable_account,
@@ -52,25 +52,17 @@ from domain.account_email import (
     request_email_change,
     undo_email_change,
 )
+from domain.account_factors import decide_factors
 from domain.account_mail import report_mail_bounced
 from domain.account_reset import request_password_reset, reset_password
 from domain.account_risk import flag_session, notify_owner, require_step_up
-from domain.account_state import (
-    INITIAL,
-    Absent,
-    Account,
-    Active,
-    Closed,
-    Disabled,
-    Pending,
-    evolve,
-    is_locked,
-)
-from domain.addresses import email_at, has_address
+from domain.account_sign_in import sign_in
+from domain.account_state import INITIAL, Absent, Account, Active, Pending, evolve
+from domain.addresses import email_at
 from domain.aggregate import Aggregate
-from domain.refusals import InvalidCode, InvalidGrant, StepUpNeeded
-from domain.risk import unfamiliar
-from domain.session import RefreshVerdict, is_live, judge_refresh
+from domain.factor_commands import FactorCommand
+from domain.refusals import InvalidCode, InvalidGrant, PasswordTooShort, StepUpNeeded
+from domain.session import RefreshVerdict, judge_refresh
 from events.account import (
     AccountRegistered,
     EmailVerified,
@@ -81,19 +73,15 @@ from events.account import (
     RevocationCause,
     SessionRefreshed,
     SessionRevoked,
-    SessionStarted,
-    SignInFailed,
-    SignInFailureCause,
     SignUpRepeated,
     VerificationRequested,
 )
 from events.fact import Event
 
-MAX_SESSIONS = 100
-"""Live sessions of one account. One more ends the oldest, so that no account grows without bound."""
+AccountCommand = Command | FactorCommand
 
 
-def decide(state: Account, command: Command) -> tuple[Event, ...]:
+def decide(state: Account, command: AccountCommand) -> tuple[Event, ...]:
     match command:
         case Register():
             return _register(state, command)
@@ -106,7 +94,7 @@ def decide(state: Account, command: Command) -> tuple[Event, ...]:
         case RepeatSignUp():
             return _repeat_sign_up(state, command)
         case SignIn():
-            return _sign_in(state, command)
+            return sign_in(state, command)
         case Refresh():
             return _refresh(state, command)
         case RevokeSession():
@@ -128,8 +116,10 @@ def decide(state: Account, command: Command) -> tuple[Event, ...]:
             return report_mail_bounced(state, command)
         case FlagSession() | RequireStepUp() | NotifyOwner():
             return _decide_risk(state, command)
-        case _:
+        case CloseAccount() | DisableAccount() | EnableAccount() | UnlockAccount() | SignOutAccount():
             return _decide_closing(state, command)
+        case _:
+            return decide_factors(state, command)
 
 
 def _decide_risk(state: Account, command: FlagSession | RequireStepUp | NotifyOwner) -> tuple[Event, ...]:
@@ -230,65 +220,6 @@ def _repeat_sign_up(state: Account, command: RepeatSignUp) -> tuple[Event, ...]:
     return (SignUpRepeated(notice_id=command.notice_id, email=email),)
 
 
-def _sign_in(state: Account, command: SignIn) -> tuple[Event, ...]:
-    obstacle = _obstacle(state, command)
-    if obstacle is not None:
-        return (_failed(command, obstacle),)
-    assert isinstance(state, Active)
-    if is_locked(state, command.at):
-        return (_failed(command, "locked"),)
-    if not command.is_password_right:
-        return (_failed(command, "wrong-password"), *lock(state, command.lock_out, command.at))
-    live = [session for session in state.sessions.values() if is_live(session, command.at)]
-    live.sort(key=lambda session: (session.started_at, session.session_id))
-    excess = max(0, len(live) + 1 - MAX_SESSIONS)
-    ended = (SessionRevoked(session_id=s.session_id, cause="too-many-sessions") for s in live[:excess])
-    return (*ended, _started(state, command))
-
-
-def _obstacle(state: Account, command: SignIn) -> SignInFailureCause | None:
-    match state:
-        case Absent() | Pending():
-            return "not-verified"
-        case Disabled():
-            return "account-disabled"
-        case Closed():
-            return "account-closed"
-        case Active():
-            return None if has_address(state.addresses, command.identifier) else "not-the-address"
-        case _:
-            assert_never(state)
-
-
-def _failed(command: SignIn, cause: SignInFailureCause) -> SignInFailed:
-    origin = command.origin
-    return SignInFailed(
-        cause=cause,
-        failed_at=command.at,
-        source=origin.source,
-        ip=origin.ip,
-        user_agent=origin.user_agent,
-    )
-
-
-def _started(state: Active, command: SignIn) -> SessionStarted:
-    session, origin = command.session, command.origin
-    return SessionStarted(
-        session_id=session.session_id,
-        client_id=session.client_id,
-        scope=session.scope,
-        amr=("pwd",),
-        acr="aal1",
-        started_at=command.at,
-        idle_expires_at=command.at + session.idle,
-        expires_at=command.at + session.absolute,
-        source=origin.source,
-        unfamiliar=unfamiliar(state.risk, origin.ip, origin.user_agent),
-        ip=origin.ip,
-        user_agent=origin.user_agent,
-    )
-
-
 def _refresh(state: Account, command: Refresh) -> tuple[Event, ...]:
     session = state.sessions.get(command.session_id) if isinstance(state, Active) else None
     if session is None:
@@ -335,8 +266,10 @@ def _change_password(state: Account, command: ChangePassword) -> tuple[Event, ..
     rejected = reject_password(active, command)
     if rejected:
         return rejected
+    if command.is_short and not active.factors.is_enrolled:
+        raise PasswordTooShort
     ended = end_sessions(active, "password-changed", spare=command.acting_session_id)
-    return (PasswordChanged(password_hash=command.password_hash), *ended)
+    return (PasswordChanged(password_hash=command.password_hash, is_short=command.is_short), *ended)
 
 
 def _change_profile(state: Account, command: ChangeProfile) -> tuple[Event, ...]:

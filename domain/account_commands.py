@@ -73,10 +73,15 @@ class NewSession:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignIn:
-    """`identifier` is the address that was given; it opens only the account whose address it is now."""
+    """`identifier` is the address that was given; it opens only the account whose address it is now.
+
+    Where a second factor is needed, the sign-in becomes a challenge that waits for it so long.
+    """
 
     identifier: str
     is_password_right: bool
+    challenge_id: str
+    challenge_lifetime: timedelta
     session: NewSession
     origin: Origin
     lock_out: LockOut
@@ -114,6 +119,7 @@ class ChangePassword:
     acting_session_id: str
     is_password_right: bool
     password_hash: str
+    is_short: bool
     lock_out: LockOut
     at: datetime
 
@@ -151,6 +157,7 @@ class ResetPassword:
     identifier: str
     matching_challenge_id: str | None
     password_hash: str
+    is_short: bool
     limit: int
     at: datetime
 

@@ -4,6 +4,7 @@ from domain.account_access import end_sessions
 from domain.account_commands import RequestPasswordReset, ResetPassword
 from domain.account_state import Account, Active
 from domain.addresses import has_address, mailed_lately
+from domain.refusals import PasswordTooShort
 from events.account import (
     PasswordReset,
     PasswordResetIgnored,
@@ -32,7 +33,13 @@ def reset_password(state: Account, command: ResetPassword) -> tuple[Event, ...]:
     if not isinstance(state, Active) or not _opens(state, command):
         return (ResetCodeRejected(),)
     assert command.matching_challenge_id is not None
-    changed = PasswordReset(challenge_id=command.matching_challenge_id, password_hash=command.password_hash)
+    if command.is_short and not state.factors.is_enrolled:
+        raise PasswordTooShort
+    changed = PasswordReset(
+        challenge_id=command.matching_challenge_id,
+        password_hash=command.password_hash,
+        is_short=command.is_short,
+    )
     return (changed, *end_sessions(state, "password-reset"))
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from domain.addresses import Addresses, Held, evolve_addresses, mailed_lately
+from domain.factors import Factors, evolve_factors, without_challenges
 from domain.risk import Risk, evolve_risk
 from domain.session import Session, is_live
 from events.account import (
@@ -26,12 +27,15 @@ from events.account import (
     SessionRefreshed,
     SessionRevoked,
     SessionStarted,
+    SessionStrengthened,
     SignInFailed,
 )
 from events.email_change import EmailChanged, EmailChangeUndone
 from events.fact import Event, personal
 from events.risk import OwnerNoticeRequested, SessionFlagged, StepUpRequired
 
+GUESSES = frozenset({"wrong-password", "wrong-totp", "wrong-recovery-code"})
+"""Failed sign-ins that count towards the lock-out: what could be guessed, given enough tries."""
 MAX_BOUNCED = 8
 """Bounced mails of one account that are remembered, so that no account grows without bound."""
 
@@ -43,10 +47,14 @@ class Absent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Password:
-    """`hash` is None once the account's data key was erased; `revision` counts changes from 1."""
+    """`hash` is None once the account's data key was erased; `revision` counts changes from 1.
+
+    One that `is_short` is good only beside a second factor.
+    """
 
     hash: str | None = personal(default=None)
     revision: int = 1
+    is_short: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +99,7 @@ class Active:
     reset_mailed_at: tuple[datetime, ...] = ()
     bounced: tuple[str, ...] = ()
     risk: Risk = field(default_factory=Risk)
+    factors: Factors = field(default_factory=Factors)
 
     @property
     def email(self) -> str | None:
@@ -210,19 +219,23 @@ def _active(state: Active, event: Event) -> Active:
             )
         case SessionRefreshed():
             return replace(state, sessions=_with_refreshed(state, event))
+        case SessionStrengthened():
+            return replace(state, sessions=_with_strengthened(state, event))
         case SessionRevoked():
             kept = {key: session for key, session in state.sessions.items() if key != event.session_id}
             return replace(state, sessions=kept)
-        case SignInFailed(cause="wrong-password") | PasswordRejected():
+        case SignInFailed(cause=cause) if cause not in GUESSES:
+            return state
+        case SignInFailed() | PasswordRejected():
             return state if is_locked(state, event.failed_at) else replace(state, failures=state.failures + 1)
         case AccountLocked():
             return replace(state, failures=0, locked_until=event.locked_until)
         case AccountUnlocked():
             return replace(state, failures=0, locked_until=None)
         case PasswordChanged():
-            return replace(_with_password(state, event.password_hash), failures=0)
+            return replace(_with_password(state, event), failures=0)
         case PasswordReset():
-            return replace(_with_password(state, event.password_hash), failures=0, locked_until=None)
+            return replace(_with_password(state, event), failures=0, locked_until=None)
         case PasswordResetRequested() | ResetCodeRejected():
             return _with_reset(state, event)
         case ProfileChanged():
@@ -236,21 +249,32 @@ def _active(state: Active, event: Event) -> Active:
         case EmailChanged() | EmailChangeUndone():
             return replace(state, addresses=evolve_addresses(state.addresses, event), reset=None)
         case _:
-            return replace(state, addresses=evolve_addresses(state.addresses, event))
+            return replace(
+                state,
+                addresses=evolve_addresses(state.addresses, event),
+                factors=evolve_factors(state.factors, event),
+            )
 
 
 def _with_bounced(bounced: tuple[str, ...], event: MailBounced) -> tuple[str, ...]:
     return (*bounced, event.message_id)[-MAX_BOUNCED:]
 
 
-def _with_password(state: Active, password_hash: str | None) -> Active:
+def _with_password(state: Active, event: PasswordChanged | PasswordReset) -> Active:
     """A new password. Whatever was asked for under the old one is dead."""
-    changed = Password(hash=password_hash, revision=state.password.revision + 1)
+    changed = Password(
+        hash=event.password_hash, revision=state.password.revision + 1, is_short=event.is_short
+    )
     return replace(_without_challenges(state), password=changed)
 
 
 def _without_challenges(state: Active) -> Active:
-    return replace(state, reset=None, addresses=replace(state.addresses, change=None))
+    return replace(
+        state,
+        reset=None,
+        addresses=replace(state.addresses, change=None),
+        factors=without_challenges(state.factors),
+    )
 
 
 def _with_reset(state: Active, event: PasswordResetRequested | ResetCodeRejected) -> Active:
@@ -291,6 +315,13 @@ def _with_refreshed(state: Active, event: SessionRefreshed) -> Mapping[str, Sess
         idle_expires_at=event.idle_expires_at,
     )
     return {**state.sessions, event.session_id: refreshed}
+
+
+def _with_strengthened(state: Active, event: SessionStrengthened) -> Mapping[str, Session]:
+    session = state.sessions.get(event.session_id)
+    if session is None:
+        return state.sessions
+    return {**state.sessions, event.session_id: replace(session, amr=event.amr, acr=event.acr)}
 
 
 def _with_step_up(state: Active, event: StepUpRequired) -> Mapping[str, Session]:

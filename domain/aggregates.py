@@ -15,5 +15,5 @@ AGGREGATES: Mapping[str, AnyAggregate] = {
     "answer": idempotency.AGGREGATE,
 }
 
-FOLD_VERSION = 2
+FOLD_VERSION = 3
 """Raise it whenever a state's shape or an `evolve` changes: saved states of another version are folded anew."""

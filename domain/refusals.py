@@ -29,7 +29,7 @@ class InvalidEmail(Refusal):
 
 
 class PasswordTooShort(Refusal):
-    """The password has fewer than 15 characters."""
+    """The password has fewer than 15 characters; beside a second factor, 8 are enough."""
 
     code = "password-too-short"
 
@@ -152,3 +152,57 @@ class AccountIsClosed(Refusal):
     """Its owner closed this account, which nobody can take back."""
 
     code = "account-closed"
+
+
+class RecentSignInNeeded(Refusal):
+    """This needs a session that began a moment ago, with the second factor if there is one. Sign in again."""
+
+    code = "recent-sign-in-needed"
+
+
+class TotpEnrolledAlready(Refusal):
+    """An authenticator app is enrolled already. Remove it first."""
+
+    code = "totp-enrolled"
+
+
+class FactorMissing(Refusal):
+    """Recovery codes stand in for a second factor, and none is enrolled."""
+
+    code = "factor-missing"
+
+
+class FactorNeeded(Refusal):
+    """The password has fewer than 15 characters, which needs this second factor. Change the password first."""
+
+    code = "factor-needed"
+
+
+class InvalidPasskey(Refusal):
+    """The passkey's answer is not right for what was asked."""
+
+    code = "invalid-passkey"
+
+
+class PasskeyKnown(Refusal):
+    """This passkey is registered already."""
+
+    code = "passkey-known"
+
+
+class TooManyPasskeys(Refusal):
+    """The account has as many passkeys as it can have. Remove one first."""
+
+    code = "too-many-passkeys"
+
+
+class UnknownPasskey(Refusal):
+    """There is no such passkey."""
+
+    code = "passkey-not-found"
+
+
+class InvalidFactor(Refusal):
+    """The code is wrong, used or expired, or this sign-in has ended. Try another code, or sign in again."""
+
+    code = "invalid-factor"

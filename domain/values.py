@@ -16,6 +16,8 @@ from domain.refusals import (
 )
 
 MIN_PASSWORD_CHARACTERS = 15
+MIN_PASSWORD_CHARACTERS_BESIDE_FACTOR = 8
+"""NIST SP 800-63B-4 section 3.1.1.2. Whether there is a second factor is the account's to say."""
 MAX_PASSWORD_CHARACTERS = 256
 MAX_DISPLAY_NAME_CHARACTERS = 100
 MAX_SCOPE_CHARACTERS = 1000
@@ -25,16 +27,21 @@ _VISIBLE = frozenset(chr(code) for code in range(0x21, 0x7F))
 _SCOPE_ALPHABET = _VISIBLE - {'"', "\\"}
 
 
-def parse_password(text: str) -> str:
-    """A new password in NFC, 15 to 256 characters of any kind; the refusal says what is wrong with it."""
+def parse_password(text: str, *, minimum: int = MIN_PASSWORD_CHARACTERS) -> str:
+    """A new password in NFC, up to 256 characters of any kind; the refusal says what is wrong with it."""
     password = normalise_password(text)
-    if len(password) < MIN_PASSWORD_CHARACTERS:
+    if len(password) < minimum:
         raise PasswordTooShort
     if len(password) > MAX_PASSWORD_CHARACTERS:
         raise PasswordTooLong
     if password.casefold() in COMMON_PASSWORDS or len(set(password)) == 1:
         raise PasswordTooCommon
     return password
+
+
+def is_short(password: str) -> bool:
+    """Whether a parsed password is too short for an account without a second factor."""
+    return len(password) < MIN_PASSWORD_CHARACTERS
 
 
 def normalise_password(text: str) -> str:

@@ -7,7 +7,16 @@ from events.fact import Event, fact, personal
 
 SignUpPolicy = Literal["verify", "open"]
 SignInFailureCause = Literal[
-    "wrong-password", "not-verified", "locked", "not-the-address", "account-disabled", "account-closed"
+    "wrong-password",
+    "not-verified",
+    "locked",
+    "not-the-address",
+    "account-disabled",
+    "account-closed",
+    "challenge-ended",
+    "wrong-totp",
+    "wrong-recovery-code",
+    "wrong-passkey",
 ]
 RevocationCause = Literal[
     "sign-out",
@@ -22,6 +31,7 @@ RevocationCause = Literal[
     "account-closed",
     "account-disabled",
     "signed-out-by-admin",
+    "factors-changed",
 ]
 Unfamiliar = Literal["network", "device"]
 """What a sign-in comes from that no earlier one of the account did."""
@@ -110,6 +120,15 @@ class SessionRefreshed(Event):
     idle_expires_at: datetime
 
 
+@fact("session.strengthened")
+class SessionStrengthened(Event):
+    """The person proved more within the session: from now on its tokens say so (RFC 8176, RFC 9068)."""
+
+    session_id: str
+    amr: tuple[str, ...]
+    acr: str
+
+
 @fact("session.refresh_reused")
 class RefreshReused(Event):
     session_id: str
@@ -124,6 +143,9 @@ class SessionRevoked(Event):
 
 @fact("password.changed")
 class PasswordChanged(Event):
+    """`is_short` is whether it has fewer characters than are wanted of a password without a second factor."""
+
+    is_short: bool = False
     password_hash: str | None = personal(default=None)
 
 
@@ -164,9 +186,10 @@ class ResetCodeRejected(Event):
 
 @fact("password.reset")
 class PasswordReset(Event):
-    """A new password by a mailed code. The lock-out ends, and every other challenge is dead."""
+    """A new password by a mailed code. The lock-out ends, and every other challenge is dead. `is_short` as above."""
 
     challenge_id: str
+    is_short: bool = False
     password_hash: str | None = personal(default=None)
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import msgspec
 
-from events import account, client, email_change, errand, idempotency, identifier, risk, signing_keys
+from events import account, client, email_change, errand, factors, idempotency, identifier, risk, signing_keys
 from events.fact import Event
 
-_MODULES = (account, email_change, identifier, errand, client, signing_keys, idempotency, risk)
+_MODULES = (account, factors, email_change, identifier, errand, client, signing_keys, idempotency, risk)
 
 CATALOGUE: Mapping[tuple[str, int], type[Event]] = {
     (cls.type, cls.rev): cls

@@ -5,7 +5,7 @@ Never shown: personal fields other than `ip` and `user_agent`, hashes and digest
 
 from collections.abc import Mapping
 
-from events import account, client, email_change, errand, idempotency, identifier, risk, signing_keys
+from events import account, client, email_change, errand, factors, idempotency, identifier, risk, signing_keys
 from events.fact import Event
 
 SHOWN: Mapping[type[Event], tuple[str, ...]] = {
@@ -34,6 +34,17 @@ SHOWN: Mapping[type[Event], tuple[str, ...]] = {
     account.AccountUnlocked: (),
     account.AccountClosed: ("erase_after",),
     account.MailBounced: ("message_id", "kind"),
+    account.SessionStrengthened: ("session_id", "amr", "acr"),
+    factors.SignInChallenged: ("expires_at",),
+    factors.TotpEnrolmentStarted: ("expires_at",),
+    factors.TotpEnrolled: (),
+    factors.TotpAccepted: (),
+    factors.TotpRemoved: (),
+    factors.RecoveryCodesIssued: ("count",),
+    factors.RecoveryCodeAccepted: ("number",),
+    factors.PasskeyRegistered: ("passkey_id", "is_synced"),
+    factors.PasskeyAccepted: ("passkey_id",),
+    factors.PasskeyRemoved: ("passkey_id",),
     risk.SessionFlagged: ("session_id", "reason"),
     risk.StepUpRequired: ("session_id", "reason"),
     risk.OwnerNoticeRequested: ("reason",),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from events.account import SessionRefreshed, SessionRevoked, SessionStarted
+from events.account import SessionRefreshed, SessionRevoked, SessionStarted, SessionStrengthened
 from eventstore.facts import RecordedFact
 from projectors.projector import Versioned, as_columns, fold_rows, storable
 from readmodels.sessions import Session, session_rows
@@ -17,7 +17,7 @@ _SQL = load_statements(__file__)
 class Sessions(Versioned):
     read_model = "sessions"
     parks = False
-    handles = frozenset({SessionStarted, SessionRefreshed, SessionRevoked})
+    handles = frozenset({SessionStarted, SessionRefreshed, SessionStrengthened, SessionRevoked})
 
     async def apply(self, tx: Connection, facts: Sequence[RecordedFact]) -> None:
         keyed = [(_session_id(fact), fact) for fact in facts]
@@ -38,6 +38,8 @@ def evolve(row: Session | None, fact: RecordedFact) -> Session | None:
                 last_seen_at=event.refreshed_at,
                 idle_expires_at=event.idle_expires_at,
             )
+        case Session(ended_at=None), SessionStrengthened() as event:
+            return replace(row, amr=event.amr, acr=event.acr)
         case Session(ended_at=None), SessionRevoked() as event:
             return replace(row, ended_at=fact.at, ended_cause=event.cause)
         case _:
@@ -64,5 +66,5 @@ def _started(fact: RecordedFact, event: SessionStarted) -> Session:
 
 def _session_id(fact: RecordedFact) -> str:
     event = fact.event
-    assert isinstance(event, SessionStarted | SessionRefreshed | SessionRevoked)
+    assert isinstance(event, SessionStarted | SessionRefreshed | SessionStrengthened | SessionRevoked)
     return event.session_id

@@ -12,7 +12,9 @@ from unnest(
 ) as r (session_id, account_id, client_id, scope, amr, acr, generation, created_at, last_seen_at,
         idle_expires_at, expires_at, ip, user_agent, ended_at, ended_cause)
 on conflict (session_id) do update
-set generation = excluded.generation,
+set amr = excluded.amr,
+    acr = excluded.acr,
+    generation = excluded.generation,
     last_seen_at = excluded.last_seen_at,
     idle_expires_at = excluded.idle_expires_at,
     ended_at = excluded.ended_at,

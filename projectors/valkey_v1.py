@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from events.account import SessionRefreshed, SessionRevoked, SessionStarted
+from events.account import SessionRefreshed, SessionRevoked, SessionStarted, SessionStrengthened
 from events.client import ClientDeleted, ClientTokenRevoked
 from eventstore.chain import Head
 from eventstore.facts import RecordedFact
@@ -36,17 +36,29 @@ class Revocation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionStep:
-    """What a fact does to a live session: `fields` are the hash's members that it sets."""
+    """What a fact does to a live session: `fields` are the hash's members that it sets.
+
+    `deadline` is when it ends unless something else comes; a change leaves that as it is.
+    """
 
     key: str
-    verb: Literal["start", "refresh", "end"]
+    verb: Literal["start", "refresh", "change", "end"]
     deadline: datetime
     fields: Mapping[str, str | int]
 
 
 class ValkeyV1:
     name = "valkey_v1"
-    handles = frozenset({SessionStarted, SessionRefreshed, SessionRevoked, ClientTokenRevoked, ClientDeleted})
+    handles = frozenset(
+        {
+            SessionStarted,
+            SessionRefreshed,
+            SessionStrengthened,
+            SessionRevoked,
+            ClientTokenRevoked,
+            ClientDeleted,
+        }
+    )
 
     def __init__(self, valkey: Valkey, metrics: Metrics, *, partitions: int) -> None:
         self._valkey = valkey
@@ -185,6 +197,13 @@ def _session_steps(facts: list[RecordedFact], log_id: str) -> Iterator[SessionSt
                         "seen_ms": _milliseconds(event.refreshed_at),
                         "idle_ms": _milliseconds(event.idle_expires_at),
                     },
+                )
+            case SessionStrengthened() as event:
+                yield SessionStep(
+                    key=keys.live_session(log_id, event.session_id),
+                    verb="change",
+                    deadline=fact.at,
+                    fields={"amr": " ".join(event.amr), "acr": event.acr},
                 )
             case SessionRevoked(session_id=session_id):
                 key = keys.live_session(log_id, session_id)

@@ -101,7 +101,9 @@ end
 for number = 4 + revoked, #KEYS do
   local at = 11 + revoked * 4 + (number - 4 - revoked) * 3
   local key, verb, deadline, fields = KEYS[number], ARGV[at], tonumber(ARGV[at + 1]), cjson.decode(ARGV[at + 2])
-  if verb == 'end' or deadline <= now then
+  if verb == 'change' then
+    if redis.call('EXISTS', key) == 1 then redis.call('HSET', key, unpack(fields)) end
+  elseif verb == 'end' or deadline <= now then
     redis.call('DEL', key)
   elseif verb == 'start' or redis.call('EXISTS', key) == 1 then
     redis.call('HSET', key, unpack(fields))

@@ -4,8 +4,8 @@ import hmac
 from dataclasses import dataclass
 from typing import Literal
 
+from runtime.account_code import UNDO, AccountCode, render_account_code
 from runtime.keys import DerivedKeys, keyed_digest
-from runtime.undo_code import UndoCode, render_undo_code
 
 CODE_DIGITS = 8
 Purpose = Literal["verify-email", "reset-password", "change-email"]
@@ -42,4 +42,5 @@ class MailedCodes:
         return mailed_code(self.keys.code_key, "change-email", change_id)
 
     def undo(self, account_id: str, change_id: str) -> str:
-        return render_undo_code(self.keys.undo_key, UndoCode(account_id=account_id, change_id=change_id))
+        code = AccountCode(account_id=account_id, subject_id=change_id)
+        return render_account_code(UNDO, self.keys.undo_key, code)

@@ -28,6 +28,11 @@ class DerivedKeys:
     """Names what rate limits count, so that the store of their counters holds no address."""
     system_key: bytes = field(repr=False)
     """Signs the commands of our own workers."""
+    challenge_key: bytes = field(repr=False)
+    """Signs which sign-in a second factor is for."""
+    recovery_key: bytes = field(repr=False)
+    passkey_key: bytes = field(repr=False)
+    """Signs the challenges that passkeys answer."""
 
 
 def derive_keys(secret: bytes) -> DerivedKeys:
@@ -44,6 +49,9 @@ def derive_keys(secret: bytes) -> DerivedKeys:
         source_key=_derive(secret, "names of networks"),
         limit_key=_derive(secret, "what rate limits count"),
         system_key=_derive(secret, "commands of our own workers"),
+        challenge_key=_derive(secret, "sign-ins that wait for a second factor"),
+        recovery_key=_derive(secret, "recovery codes"),
+        passkey_key=_derive(secret, "challenges of passkeys"),
     )
 
 

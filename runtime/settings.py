@@ -25,6 +25,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 from pydantic_settings import NoDecode, SettingsConfigDict
 
+from runtime.factor_settings import FactorSettings
 from runtime.kafka_access import KafkaAccess, SaslMechanism
 from runtime.known_variables import unknown_variables
 from runtime.limit_settings import LimitSettings
@@ -41,7 +42,7 @@ class SettingsError(Exception):
     """The configuration does not let this process start."""
 
 
-class Settings(LimitSettings):
+class Settings(FactorSettings, LimitSettings):
     """What stands below a field is its row in `docs/reference/configuration.md`."""
 
     model_config = SettingsConfigDict(

@@ -11,6 +11,7 @@ from typing import Literal, get_args, get_origin
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
+from runtime.factor_settings import FactorSettings
 from runtime.known_variables import OUTSIDE, PREFIX, RESERVED
 from runtime.limit_settings import LimitSettings
 from runtime.rates import Rate
@@ -30,6 +31,7 @@ TOPICS: Mapping[str, str] = {
     "risk_group": "Risk",
     "email_undo_seconds": "Accounts that change or close",
     "password_hash_threads": "Work and waiting",
+    "second_factor_seconds": "Second factors",
 }
 """The first field of each topic. All that follow it in the class belong to it, up to the next one."""
 ONE_TOO_MANY = " One too many: "
@@ -74,7 +76,8 @@ def write(checkout: Path) -> list[Path]:
 
 def _settings() -> str:
     lines: list[str] = []
-    for name, field in Settings.model_fields.items():
+    own = {k: v for k, v in Settings.model_fields.items() if k not in FactorSettings.model_fields}
+    for name, field in {**own, **FactorSettings.model_fields}.items():
         if name in LimitSettings.model_fields:
             continue
         if name in TOPICS:

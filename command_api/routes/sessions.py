@@ -1,10 +1,10 @@
-"""Sign-in and sign-out."""
+"""Sign-in, its second step, and sign-out."""
 
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Response
 
-from command_api.schemas import SignInBody, TokenResponse
+from command_api.schemas import ChallengeBody, SignInBody, SignInChallenge, TokenResponse
 from command_api.services import BEARER, UseCall, UsePerson, UseServices, counted
 from runtime.serving.app import StrictRoute
 from runtime.serving.problems import problems
@@ -15,12 +15,32 @@ router = APIRouter(tags=["sessions"], route_class=StrictRoute)
 @router.post(
     "/v1/sessions",
     status_code=201,
-    responses={201: {"model": TokenResponse}, **problems(400, 401, 415, 422, 429, 503)},
+    responses={
+        201: {"model": TokenResponse},
+        202: {"model": SignInChallenge, "description": "A second factor is needed"},
+        **problems(400, 401, 415, 422, 429, 503),
+    },
     dependencies=[counted("address-sign-ins")],
     response_class=Response,
 )
 async def sign_in(body: SignInBody, call: UseCall, services: UseServices) -> Response:
     return (await services.sign_in.sign_in(call, body.email, body.password)).response()
+
+
+@router.post(
+    "/v1/sessions/challenge",
+    status_code=201,
+    responses={201: {"model": TokenResponse}, **problems(400, 401, 415, 422, 429, 503)},
+    dependencies=[counted("address-sign-ins")],
+    response_class=Response,
+)
+async def answer_challenge(body: ChallengeBody, call: UseCall, services: UseServices) -> Response:
+    """Once for each challenge, step of the authenticator app and recovery code."""
+    step = services.second_step
+    if body.totp is not None:
+        return (await step.with_totp(call, body.challenge, body.totp)).response()
+    assert body.recovery_code is not None
+    return (await step.with_recovery_code(call, body.challenge, body.recovery_code)).response()
 
 
 @router.delete(

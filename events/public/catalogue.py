@@ -5,14 +5,14 @@ from typing import Any
 
 import msgspec
 
-from events.public import account, client, session, signing_key
+from events.public import account, client, factor, session, signing_key
 from events.public.event import PublicEvent
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 PUBLIC_EVENTS: Mapping[str, type[PublicEvent]] = {
     cls.type: cls
-    for module in (account, session, client, signing_key)
+    for module in (account, session, factor, client, signing_key)
     for cls in vars(module).values()
     if isinstance(cls, type) and issubclass(cls, PublicEvent) and cls is not PublicEvent
 }

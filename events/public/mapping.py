@@ -7,10 +7,11 @@ number in it for ever, whatever else is published one day.
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from events import account, client, email_change, errand, idempotency, identifier, risk, signing_keys
+from events import account, client, email_change, errand, factors, idempotency, identifier, risk, signing_keys
 from events.fact import Event
 from events.public import account as public_account
 from events.public import client as public_client
+from events.public import factor as public_factor
 from events.public import session as public_session
 from events.public import signing_key as public_key
 from events.public.event import PublicEvent
@@ -128,6 +129,30 @@ def _session_revoked(account_id: str, fact: account.SessionRevoked) -> PublicEve
     return public_session.SessionRevoked(account_id=account_id, session_id=fact.session_id, cause=fact.cause)
 
 
+def _totp_enrolled(account_id: str, _: factors.TotpEnrolled) -> PublicEvent:
+    return public_factor.FactorEnrolled(account_id=account_id, kind="totp", factor_id="")
+
+
+def _totp_removed(account_id: str, _: factors.TotpRemoved) -> PublicEvent:
+    return public_factor.FactorRemoved(account_id=account_id, kind="totp", factor_id="")
+
+
+def _passkey_registered(account_id: str, fact: factors.PasskeyRegistered) -> PublicEvent:
+    return public_factor.FactorEnrolled(account_id=account_id, kind="passkey", factor_id=fact.passkey_id)
+
+
+def _passkey_removed(account_id: str, fact: factors.PasskeyRemoved) -> PublicEvent:
+    return public_factor.FactorRemoved(account_id=account_id, kind="passkey", factor_id=fact.passkey_id)
+
+
+def _recovery_codes_issued(account_id: str, fact: factors.RecoveryCodesIssued) -> PublicEvent:
+    return public_factor.RecoveryCodesIssued(account_id=account_id, count=fact.count)
+
+
+def _recovery_code_used(account_id: str, _: factors.RecoveryCodeAccepted) -> PublicEvent:
+    return public_factor.RecoveryCodeUsed(account_id=account_id)
+
+
 def _client_registered(client_id: str, fact: client.ClientRegistered) -> PublicEvent:
     return public_client.ClientRegistered(client_id=client_id, scopes=fact.scopes, audiences=fact.audiences)
 
@@ -191,6 +216,12 @@ PUBLISHED: Mapping[type[Event], Publish] = dict(
         _row(account.SessionRevoked, _session_revoked),
         _row(risk.SessionFlagged, _session_flagged),
         _row(risk.StepUpRequired, _step_up_required),
+        _row(factors.TotpEnrolled, _totp_enrolled),
+        _row(factors.TotpRemoved, _totp_removed),
+        _row(factors.PasskeyRegistered, _passkey_registered),
+        _row(factors.PasskeyRemoved, _passkey_removed),
+        _row(factors.RecoveryCodesIssued, _recovery_codes_issued),
+        _row(factors.RecoveryCodeAccepted, _recovery_code_used),
         _row(client.ClientRegistered, _client_registered),
         _row(client.ClientSecretAdded, _client_secret_added),
         _row(client.ClientDeleted, _client_deleted),
@@ -201,6 +232,7 @@ PUBLISHED: Mapping[type[Event], Publish] = dict(
     )
 )
 
+_PROOF = "is how a session was opened or strengthened; its `amr` tells that"
 _ADDRESS = "would tell what is tried at an address, whether or not an account holds it"
 _CHALLENGE = "is a step between a request and its mail; what comes of it is published"
 _MAIL = "is between an owner's mail server and us; the account is as it was"
@@ -214,6 +246,11 @@ PRIVATE: Mapping[type[Event], str] = {
     account.ResetCodeRejected: _CHALLENGE,
     account.MailBounced: _MAIL,
     risk.OwnerNoticeRequested: _CHALLENGE,
+    account.SessionStrengthened: _PROOF,
+    factors.SignInChallenged: _PROOF,
+    factors.TotpEnrolmentStarted: _CHALLENGE,
+    factors.TotpAccepted: _PROOF,
+    factors.PasskeyAccepted: _PROOF,
     email_change.EmailChangeRequested: _CHALLENGE,
     email_change.EmailChangeIgnored: _CHALLENGE,
     email_change.EmailChangeCodeRejected: _CHALLENGE,

@@ -34,6 +34,10 @@ FailureCause = Annotated[
         "not-the-address",
         "account-disabled",
         "account-closed",
+        "challenge-ended",
+        "wrong-totp",
+        "wrong-recovery-code",
+        "wrong-passkey",
     ),
 ]
 RevocationCauseName = Annotated[
@@ -52,6 +56,7 @@ RevocationCauseName = Annotated[
         "account-closed",
         "account-disabled",
         "signed-out-by-admin",
+        "factors-changed",
     ),
 ]
 

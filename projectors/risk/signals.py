@@ -9,8 +9,8 @@ import msgspec
 from events.public.catalogue import PUBLIC_EVENTS
 from events.public.session import RefreshReused, SessionStarted, SignInFailed
 
-GUESSES = frozenset({"wrong-password", "locked"})
-"""Causes of a refused sign-in that mean: somebody tries passwords."""
+GUESSES = frozenset({"wrong-password", "wrong-totp", "wrong-recovery-code", "locked"})
+"""Causes of a refused sign-in that mean: somebody tries passwords or codes."""
 
 _TYPES: dict[str, type[SignInFailed | SessionStarted | RefreshReused]] = {
     cls.type: cls for cls in (SignInFailed, SessionStarted, RefreshReused)

@@ -206,6 +206,8 @@ class Guess(Operation):
         command = SignIn(
             identifier=self.who.own,
             is_password_right=False,
+            challenge_id=self.name,
+            challenge_lifetime=IDLE,
             session=session,
             origin=Place(ip="127.0.0.1", user_agent="simulation"),
             lock_out=LOCK_OUT,

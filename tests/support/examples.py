@@ -82,6 +82,8 @@ def sign_in(session_id: str = "s1", at: datetime = NOON, *, is_password_right: b
     return SignIn(
         identifier=REGISTER.identifier,
         is_password_right=is_password_right,
+        challenge_id=f"challenge-of-{session_id}",
+        challenge_lifetime=5 * MINUTE,
         session=session,
         origin=ORIGIN,
         lock_out=LOCK_OUT,

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from domain.account import AGGREGATE, MAX_SESSIONS
+from domain.account import AGGREGATE
 from domain.account_commands import (
     Attend,
     ChangePassword,
@@ -18,6 +18,7 @@ from domain.account_commands import (
     RevokeSessions,
     VerifyEmail,
 )
+from domain.account_sign_in import MAX_SESSIONS
 from domain.account_state import Active, Pending
 from domain.refusals import InvalidCode, InvalidGrant, SessionEnded
 from events.account import (
@@ -67,6 +68,7 @@ def change_password(*, is_password_right: bool = True, session_id: str = "s1") -
         acting_session_id=session_id,
         is_password_right=is_password_right,
         password_hash="hash-2",
+        is_short=False,
         lock_out=LOCK_OUT,
         at=NOON,
     )

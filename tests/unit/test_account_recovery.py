@@ -62,7 +62,9 @@ REQUEST_RESET = RequestPasswordReset(
 RESET_REQUESTED = PasswordResetRequested(
     challenge_id="r1", code_expires_at=EXPIRY, requested_at=NOON, email="Ada@example.com"
 )
-RESET = ResetPassword(identifier=ADA, matching_challenge_id="r1", password_hash="hash-2", limit=3, at=NOON)
+RESET = ResetPassword(
+    identifier=ADA, matching_challenge_id="r1", password_hash="hash-2", is_short=False, limit=3, at=NOON
+)
 RESET_DONE = PasswordReset(challenge_id="r1", password_hash="hash-2")
 REQUEST_CHANGE = RequestEmailChange(
     acting_session_id="s1",

@@ -5,9 +5,9 @@ from collections import Counter
 import pytest
 
 from events.streams import new_id
+from runtime.account_code import UNDO, AccountCode, parse_account_code
 from runtime.codes import MailedCodes, is_code, mailed_code, matches_code
 from runtime.keys import derive_keys
-from runtime.undo_code import UndoCode, parse_undo_code
 
 KEY, OTHER_KEY = bytes(range(32)), bytes(32)
 
@@ -61,7 +61,9 @@ def test_a_code_for_one_purpose_is_none_for_another() -> None:
 def test_the_code_that_undoes_names_its_account_and_its_change() -> None:
     keys, account_id, change_id = derive_keys(KEY), new_id(), new_id()
     code = MailedCodes(keys).undo(account_id, change_id)
-    assert parse_undo_code(keys.undo_key, code) == UndoCode(account_id=account_id, change_id=change_id)
+    assert parse_account_code(UNDO, keys.undo_key, code) == AccountCode(
+        account_id=account_id, subject_id=change_id
+    )
 
 
 def test_abuse_a9_a_changed_or_respelled_undo_code_is_none() -> None:
@@ -70,5 +72,5 @@ def test_abuse_a9_a_changed_or_respelled_undo_code_is_none() -> None:
     assert len(code) == 68
     changed = [code[:n] + ("A" if code[n] != "A" else "B") + code[n + 1 :] for n in range(len(code))]
     respelled = ["", "cuc_", code[4:], code + "=", code[:-1], code + "A", " " + code, code + "\n", "cuc_é"]
-    assert [text for text in (*changed, *respelled) if parse_undo_code(keys.undo_key, text)] == []
-    assert parse_undo_code(derive_keys(OTHER_KEY).undo_key, code) is None
+    assert [text for text in (*changed, *respelled) if parse_account_code(UNDO, keys.undo_key, text)] == []
+    assert parse_account_code(UNDO, derive_keys(OTHER_KEY).undo_key, code) is None

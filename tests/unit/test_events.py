@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from events import streams
-from events.account import SessionStarted, SignInFailed
+from events.account import PasswordChanged, PasswordReset, SessionStarted, SignInFailed
 from events.codec import (
     CATALOGUE,
     MalformedEventError,
@@ -25,6 +25,7 @@ from events.fact import Event
 GOLDEN = Path(__file__).parent.parent / "golden"
 _EXAMPLES: dict[str, Any] = {
     "int": 2,
+    "bool": True,
     "datetime": datetime(2026, 1, 31, 12, 0, 0, 123456, tzinfo=UTC),
     "tuple": ("one", "two"),
     "pairs": (("crv", "P-256"), ("kty", "EC")),
@@ -33,6 +34,8 @@ _EXAMPLES: dict[str, Any] = {
 ADDED_LATER: dict[type[Event], dict[str, Any]] = {
     SessionStarted: {"source": None, "unfamiliar": ()},
     SignInFailed: {"source": None},
+    PasswordChanged: {"is_short": False},
+    PasswordReset: {"is_short": False},
 }
 """Fields that facts got when some were in logs already, with what those read."""
 
@@ -54,7 +57,9 @@ def _value(hint: Any, name: str) -> Any:
     for kind in ("tuple", "datetime"):
         if kind in text:
             return _EXAMPLES[kind]
-    return _EXAMPLES["int"] if hint is int else f"an example of {name}"
+    if hint in (int, bool):
+        return _EXAMPLES[hint.__name__]
+    return f"an example of {name}"
 
 
 @pytest.mark.parametrize(("key", "cls"), sorted(CATALOGUE.items()), ids=str)

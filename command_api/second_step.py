@@ -1,0 +1,75 @@
+"""The second half of a sign-in: a factor answers the challenge that a right password got.
+
+Whatever is wrong, with the answer or with the challenge, gets one public answer.
+"""
+
+from collections.abc import Callable
+
+from command_api.answers import refusal_answer
+from command_api.calls import Call
+from command_api.executor import Executor
+from command_api.sign_in import SignInRules
+from domain.account_state import Account, Active
+from domain.factor_commands import Answer, AnswerChallenge, RecoveryAnswer, TotpAnswer
+from domain.factors import Factors
+from domain.refusals import InvalidFactor
+from events.account import SessionStarted
+from events.streams import account_stream
+from eventstore.writer import Draft
+from runtime.keys import DerivedKeys
+from runtime.recovery_codes import matching_number
+from runtime.serving.answers import HttpAnswer
+from runtime.totp import matching_step
+
+Judge = Callable[[Factors, Draft], Answer]
+"""What an answer is worth against the factors that the account has at the time of the decision."""
+
+
+class SecondStep:
+    def __init__(self, executor: Executor, keys: DerivedKeys, rules: SignInRules) -> None:
+        self._executor = executor
+        self._recovery_key = keys.recovery_key
+        self._rules = rules
+
+    async def with_totp(self, call: Call, challenge: str, code: str) -> HttpAnswer:
+        def judge(factors: Factors, draft: Draft) -> TotpAnswer:
+            secret = factors.totp.secret if factors.totp else None
+            return TotpAnswer(matching_step=matching_step(secret, code, draft.at) if secret else None)
+
+        return await self._answer(call, challenge, judge)
+
+    async def with_recovery_code(self, call: Call, challenge: str, code: str) -> HttpAnswer:
+        def judge(factors: Factors, _: Draft) -> RecoveryAnswer:
+            codes = factors.recovery_codes
+            if codes is None:
+                return RecoveryAnswer(set_id="", matching_number=None)
+            number = matching_number(self._recovery_key, codes.set_id, codes.left, code)
+            return RecoveryAnswer(set_id=codes.set_id, matching_number=number)
+
+        return await self._answer(call, challenge, judge)
+
+    async def _answer(self, call: Call, challenge: str, judge: Judge) -> HttpAnswer:
+        named = self._rules.challenges.parse(challenge)
+        if named is None:
+            return refusal_answer(InvalidFactor(), call.path)
+        stream = account_stream(named.account_id)
+        session = self._rules.sessions.asked_for(named.account_id)
+
+        def decide(draft: Draft) -> HttpAnswer:
+            command = AnswerChallenge(
+                challenge_id=named.subject_id,
+                answer=judge(_factors(draft.state(stream)), draft),
+                session=session,
+                origin=self._rules.sessions.origin(call, draft),
+                lock_out=self._rules.lock_out,
+                at=draft.at,
+            )
+            if isinstance(draft.decide(stream, command)[-1], SessionStarted):
+                return self._rules.sessions.signed_in(draft, named.account_id, session.session_id)
+            return refusal_answer(InvalidFactor(), call.path)
+
+        return await self._executor.run(call, stream, decide)
+
+
+def _factors(state: Account) -> Factors:
+    return state.factors if isinstance(state, Active) else Factors()
