@@ -56,7 +56,7 @@ from eventstore.errors import CorruptLogError, OverloadedError, TryAgainError, U
 from eventstore.writer import Writer
 from runtime.circuit import show_circuits
 from runtime.health import Health
-from runtime.keys import derive_keys
+from runtime.keys import DerivedKeys, derive_keys
 from runtime.logs import get_logger
 from runtime.metrics import COMMANDS_OPEN, DECISION_SECONDS, PASSWORDS_IN_WORK, VOID_RECORDS
 from runtime.passwords import PasswordPool, PasswordPoolFullError
@@ -165,12 +165,7 @@ def _services(
     )
     tokens = Tokens(writer, keys, _token_policy(settings), clock)
     callers = Callers(writer, tokens, clock)
-    sign_ins = SignInRules(
-        lock_out=lock_out,
-        challenge_lifetime=timedelta(seconds=settings.second_factor_seconds),
-        sessions=NewSessions(keys, tokens),
-        challenges=Challenges(keys),
-    )
+    sign_ins = _sign_in_rules(settings, lock_out, keys, tokens)
     proof = PasswordProof(executor, writer, passwords)
     codes = _code_rules(settings)
     return Services(
@@ -221,6 +216,15 @@ def _sign_up_rules(settings: Settings) -> SignUpRules:
         code_lifetime=settings.code_lifetime,
         code_failures=settings.limit_code_failures,
         pending_registrations=settings.limit_pending_registrations,
+    )
+
+
+def _sign_in_rules(settings: Settings, lock_out: LockOut, keys: DerivedKeys, tokens: Tokens) -> SignInRules:
+    return SignInRules(
+        lock_out=lock_out,
+        challenge_lifetime=timedelta(seconds=settings.second_factor_seconds),
+        sessions=NewSessions(keys, tokens),
+        challenges=Challenges(keys),
     )
 
 

@@ -18,6 +18,7 @@ MailKind = Literal[
     "email-change",
     "email-changed",
     "suspicion",
+    "factors-changed",
 ]
 MAIL_KINDS: tuple[MailKind, ...] = get_args(MailKind)
 

@@ -1,18 +1,35 @@
 """Which facts are told by mail, to whom, and with which values. The words are in `mail_templates/`."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from events.account import AccountRegistered, PasswordResetRequested, SignUpRepeated, VerificationRequested
 from events.email_change import EmailChanged, EmailChangeRequested
+from events.fact import Event
+from events.factors import (
+    PasskeyRegistered,
+    PasskeyRemoved,
+    RecoveryCodeAccepted,
+    TotpEnrolled,
+    TotpRemoved,
+)
 from events.risk import OwnerNoticeRequested
 from events.streams import base32, id_of
 from eventstore.facts import RecordedFact
 from projectors.mail_text import MailKind, Wording, render_mail
 from runtime.codes import MailedCodes
 
+_FACTOR_REASONS: Mapping[type[Event], str] = {
+    TotpEnrolled: "totp-enrolled",
+    TotpRemoved: "totp-removed",
+    PasskeyRegistered: "passkey-registered",
+    PasskeyRemoved: "passkey-removed",
+    RecoveryCodeAccepted: "recovery-code-used",
+}
+"""By fact: what the owner is told of how the account is opened now."""
 HANDLES = frozenset(
     {
         AccountRegistered,
@@ -22,6 +39,7 @@ HANDLES = frozenset(
         EmailChangeRequested,
         EmailChanged,
         OwnerNoticeRequested,
+        *_FACTOR_REASONS,
     }
 )
 NOTICE_LIFETIME = timedelta(hours=1)
@@ -40,6 +58,7 @@ _ALLOWANCES: dict[MailKind, Allowance] = {
     "password-reset": "owner",
     "email-changed": "unbounded",
     "suspicion": "owner",
+    "factors-changed": "owner",
 }
 
 
@@ -138,7 +157,7 @@ def _letter(fact: RecordedFact, account_id: str, codes: MailedCodes) -> _Letter 
         case OwnerNoticeRequested() as event:
             return _suspicion(fact, event)
         case _:
-            return None
+            return _factors_changed(fact)
 
 
 def _verification(
@@ -162,6 +181,22 @@ def _suspicion(fact: RecordedFact, event: OwnerNoticeRequested) -> _Letter:
         at=event.requested_at,
         until=fact.at + SUSPICION_LIFETIME,
         reason=event.reason,
+    )
+
+
+def _factors_changed(fact: RecordedFact) -> _Letter | None:
+    event = fact.event
+    if not isinstance(
+        event, TotpEnrolled | TotpRemoved | PasskeyRegistered | PasskeyRemoved | RecoveryCodeAccepted
+    ):
+        return None
+    return _Letter(
+        kind="factors-changed",
+        about=("factors-changed", f"{fact.position}#{fact.number}"),
+        recipient=event.email,
+        at=fact.at,
+        until=fact.at + SUSPICION_LIFETIME,
+        reason=_FACTOR_REASONS[type(event)],
     )
 
 

@@ -32,6 +32,31 @@ class Me(BaseModel):
     factors: list[str]
 
 
+class TotpView(BaseModel):
+    enrolled_at: str
+    last_used_at: str | None
+
+
+class RecoveryCodesView(BaseModel):
+    issued_at: str | None
+    left: int
+
+
+class PasskeyView(BaseModel):
+    """`is_synced` is whether it may be on several devices."""
+
+    id: str
+    is_synced: bool
+    registered_at: str
+    last_used_at: str | None
+
+
+class FactorsView(BaseModel):
+    totp: TotpView | None
+    recovery_codes: RecoveryCodesView
+    passkeys: list[PasskeyView]
+
+
 class Session(BaseModel):
     session_id: str
     created_at: str

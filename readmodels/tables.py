@@ -13,6 +13,7 @@ from readmodels import (
     checkpoints,
     clients,
     consumer_reports,
+    factors,
     mailbox_uses,
     parked_facts,
     pauses,
@@ -29,6 +30,7 @@ from runtime.statements import load_statements, of_table
 _BUILT: Mapping[str, Mapping[str, str]] = {
     "accounts": accounts.SQL,
     "sessions": sessions.SQL,
+    "factors": factors.SQL,
     "clients": clients.SQL,
     "signing_keys": signing_keys.SQL,
     "revoked_tokens": revoked_tokens.SQL,

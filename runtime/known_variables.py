@@ -32,12 +32,6 @@ OUTSIDE: Mapping[str, str] = {
 }
 """What others than Chancery's processes read: the local stack, Docker Compose, the tests."""
 
-RESERVED: Mapping[str, str] = {
-    "CHANCERY_PASSKEY_RP_ID": "the domain that passkeys will belong to",
-    "CHANCERY_PASSKEY_ORIGINS": "the origins that passkeys will be used from",
-}
-"""Named in the API for what is not built yet: accepted, and without any effect."""
-
 _LINK_NAME = re.compile(
     r"CHANCERY(_[A-Z0-9_]+)?_(SERVICE_(HOST|PORT)(_.*)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_.*)?)"
 )
@@ -46,7 +40,7 @@ _LINK_VALUE = re.compile(r"(tcp|udp|sctp)://", re.IGNORECASE)
 
 def unknown_variables(given: Mapping[str, str | None], settings: Collection[str]) -> list[str]:
     """A sentence for each name that nobody reads. Values are never repeated."""
-    known = {*(PREFIX + name.upper() for name in settings), *OUTSIDE, *RESERVED}
+    known = {*(PREFIX + name.upper() for name in settings), *OUTSIDE}
     ours = {name.upper(): value for name, value in given.items() if name.upper().startswith(PREFIX)}
     links = sorted(name for name, value in ours.items() if _is_service_link(name, value))
     unknown = sorted(ours.keys() - known - set(links))

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from runtime.factor_settings import FactorSettings
-from runtime.known_variables import OUTSIDE, PREFIX, RESERVED
+from runtime.known_variables import OUTSIDE, PREFIX
 from runtime.limit_settings import LimitSettings
 from runtime.rates import Rate
 from runtime.settings import NetworksSetting, Settings
@@ -99,9 +99,6 @@ def _limits() -> str:
 def _others() -> str:
     lines = ["| variable | who reads it, and what for |", "|---|---|"]
     lines += [_row(f"`{name}`", meaning) for name, meaning in OUTSIDE.items()]
-    lines += [
-        _row(f"`{name}`", f"nobody yet, so it has no effect: {text}") for name, text in RESERVED.items()
-    ]
     return "\n".join(lines)
 
 

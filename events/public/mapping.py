@@ -130,23 +130,23 @@ def _session_revoked(account_id: str, fact: account.SessionRevoked) -> PublicEve
 
 
 def _totp_enrolled(account_id: str, _: factors.TotpEnrolled) -> PublicEvent:
-    return public_factor.FactorEnrolled(account_id=account_id, kind="totp", factor_id="")
+    return public_factor.TotpEnrolled(account_id=account_id)
 
 
 def _totp_removed(account_id: str, _: factors.TotpRemoved) -> PublicEvent:
-    return public_factor.FactorRemoved(account_id=account_id, kind="totp", factor_id="")
+    return public_factor.TotpRemoved(account_id=account_id)
 
 
 def _passkey_registered(account_id: str, fact: factors.PasskeyRegistered) -> PublicEvent:
-    return public_factor.FactorEnrolled(account_id=account_id, kind="passkey", factor_id=fact.passkey_id)
+    return public_factor.PasskeyRegistered(account_id=account_id, passkey_id=fact.passkey_id)
 
 
 def _passkey_removed(account_id: str, fact: factors.PasskeyRemoved) -> PublicEvent:
-    return public_factor.FactorRemoved(account_id=account_id, kind="passkey", factor_id=fact.passkey_id)
+    return public_factor.PasskeyRemoved(account_id=account_id, passkey_id=fact.passkey_id)
 
 
-def _recovery_codes_issued(account_id: str, fact: factors.RecoveryCodesIssued) -> PublicEvent:
-    return public_factor.RecoveryCodesIssued(account_id=account_id, count=fact.count)
+def _recovery_codes_issued(account_id: str, _: factors.RecoveryCodesIssued) -> PublicEvent:
+    return public_factor.RecoveryCodesIssued(account_id=account_id)
 
 
 def _recovery_code_used(account_id: str, _: factors.RecoveryCodeAccepted) -> PublicEvent:

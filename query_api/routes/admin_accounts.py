@@ -1,5 +1,6 @@
 """People's accounts, as administrators see them."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -9,6 +10,7 @@ from query_api.parameters import is_id
 from query_api.schemas import AccountPage, AccountView, LiveSessionsView
 from query_api.services import ADMIN, BEARER, PRESENT_ONLY, Services, UseServices, require_complete
 from readmodels.accounts import Account, account_of_any_status, accounts_by_email
+from readmodels.factors import Factors, factors_of_all
 from readmodels.sessions import Session, live_sessions
 from runtime.clock import rfc3339
 from runtime.email_address import canonical_email
@@ -35,12 +37,12 @@ async def find(
         title = "This is not an e-mail address that mail can be sent to."
         errors = [{"pointer": "/query/email", "detail": title}]
         raise AnswerError(problem(422, "invalid-email", title, errors=errors))
-    await services.positions.wait(request, "accounts")
+    await services.positions.wait(request, "accounts", "factors")
     shown = services.positions.shown("accounts")
     found = await accounts_by_email(services.postgres, canonical, limit=MOST_ACCOUNTS)
     if not found:
         await require_complete(request, services, "accounts")
-    content = {"items": [_view(account, services.clock()) for account in found], "next": None}
+    content = {"items": await _views(services, found), "next": None}
     return json_answer(200, content, shown).response()
 
 
@@ -48,10 +50,11 @@ async def find(
     "/{account_id}", responses={200: {"model": AccountView}, **problems(404)}, response_class=Response
 )
 async def one(request: Request, account_id: str, services: UseServices) -> Response:
-    await services.positions.wait(request, "accounts")
+    await services.positions.wait(request, "accounts", "factors")
     shown = services.positions.shown("accounts")
     account = await _account(request, account_id, services)
-    return json_answer(200, _view(account, services.clock()), shown).response()
+    (view,) = await _views(services, [account])
+    return json_answer(200, view, shown).response()
 
 
 @router.get(
@@ -80,7 +83,12 @@ async def _account(request: Request, account_id: str, services: Services) -> Acc
     return account
 
 
-def _view(account: Account, now: datetime) -> dict[str, Any]:
+async def _views(services: Services, accounts: Sequence[Account]) -> list[dict[str, Any]]:
+    factors = await factors_of_all(services.postgres, [account.account_id for account in accounts])
+    return [_view(account, factors.get(account.account_id), services.clock()) for account in accounts]
+
+
+def _view(account: Account, factors: Factors | None, now: datetime) -> dict[str, Any]:
     is_locked = account.locked_until is not None and now < account.locked_until
     return {
         "account_id": account.account_id,
@@ -88,7 +96,7 @@ def _view(account: Account, now: datetime) -> dict[str, Any]:
         "email": account.email,
         "email_verified": account.email_verified,
         "display_name": account.display_name,
-        "factors": [],
+        "factors": [] if factors is None else factors.names,
         "created_at": rfc3339(account.created_at),
         "last_sign_in_at": _time(account.last_sign_in_at),
         "password_changed_at": _time(account.password_changed_at),

@@ -28,9 +28,15 @@ WITHHELD = {
     "secret_digest": "a hash of a secret",
     "public_jwk": "published elsewhere",
     "source": "a keyed hash of a network",
+    "is_short": "would tell something of the password",
+    "step": "follows from the time",
+    "sign_count": "of no use to people",
+    "enrolment_id": "names a secret",
+    "set_id": "what recovery codes are derived from",
+    "challenge_expires_at": "bookkeeping of challenges",
     **dict.fromkeys(
         ("registered_at", "failed_at", "requested_at", "disabled_at", "enabled_at", "unlocked_at", "closed_at",
-         "bounced_at", "flagged_at", "required_at", "added_at", "deleted_at", "created_at", "rotated_at", "started_at"),
+         "bounced_at", "flagged_at", "required_at", "added_at", "deleted_at", "created_at", "rotated_at", "started_at", "challenged_at", "enrolled_at", "removed_at", "issued_at", "accepted_at"),
         "the entry's own time",
     ),
 }  # fmt: skip

@@ -2,14 +2,12 @@
 
 import pytest
 
-from runtime.known_variables import OUTSIDE, RESERVED, unknown_variables
+from runtime.known_variables import OUTSIDE, unknown_variables
 
-SETTINGS = ("signup", "query_port", "command_url")
+SETTINGS = ("signup", "query_port", "command_url", "passkey_origins")
 
 
-@pytest.mark.parametrize(
-    "name", [*OUTSIDE, *RESERVED, "CHANCERY_SIGNUP", "chancery_signup", "PATH", "SIGNUPS"]
-)
+@pytest.mark.parametrize("name", [*OUTSIDE, "CHANCERY_SIGNUP", "chancery_signup", "PATH", "SIGNUPS"])
 def test_names_that_somebody_reads_and_those_of_others_are_no_matter(name: str) -> None:
     assert unknown_variables({name: "x"}, SETTINGS) == []
 

@@ -49,7 +49,7 @@ TALKS_TO = {
 OPENED_BY = {"kafka": r"wait_for_topics|KafkaLog\(", "postgres": r"Postgres\.open", "valkey": r"Valkey\.open"}
 """How the wiring of a process shows that it uses a store."""
 WIRING = {
-    "command": ("command_api/app.py", "command_api/fellows.py"),
+    "command": ("command_api/app.py", "command_api/open_writer.py", "command_api/fellows.py"),
     "query": ("query_api/app.py",),
     "projectors": ("projectors/app.py",),
     "mailer": ("projectors/mailer_app.py",),

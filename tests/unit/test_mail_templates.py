@@ -14,6 +14,13 @@ from jinja2 import UndefinedError
 from events.account import AccountRegistered, PasswordResetRequested, SignUpRepeated, VerificationRequested
 from events.email_change import EmailChanged, EmailChangeRequested
 from events.fact import Event
+from events.factors import (
+    PasskeyRegistered,
+    PasskeyRemoved,
+    RecoveryCodeAccepted,
+    TotpEnrolled,
+    TotpRemoved,
+)
 from events.risk import OwnerNoticeRequested, RiskReason
 from events.streams import account_stream
 from localstack.inbox import find_code
@@ -65,8 +72,24 @@ FACTS: dict[MailKind, Event] = {
     "suspicion": OwnerNoticeRequested(
         notice_id="n", reason="sign-in-failures", requested_at=NOON, email=NASTY_EMAIL
     ),
+    "factors-changed": TotpEnrolled(enrolment_id="e", step=1, enrolled_at=NOON, email=NASTY_EMAIL),
 }
-WITHOUT_CODE: set[MailKind] = {"sign-up-repeated", "suspicion"}
+FACTOR_CHANGES: tuple[Event, ...] = (
+    FACTS["factors-changed"],
+    TotpRemoved(removed_at=NOON, email=NASTY_EMAIL),
+    PasskeyRegistered(
+        passkey_id="p",
+        challenge_id="c",
+        challenge_expires_at=NOON,
+        is_synced=True,
+        sign_count=0,
+        registered_at=NOON,
+        email=NASTY_EMAIL,
+    ),
+    PasskeyRemoved(passkey_id="p", removed_at=NOON, email=NASTY_EMAIL),
+    RecoveryCodeAccepted(challenge_id="c", number=0, email=NASTY_EMAIL),
+)
+WITHOUT_CODE: set[MailKind] = {"sign-up-repeated", "suspicion", "factors-changed"}
 LOADING_TAGS = {
     "img",
     "link",
@@ -122,7 +145,7 @@ def planned(kind: MailKind) -> PlannedMail:
 
 def test_every_mail_has_its_folder_and_an_example_here() -> None:
     assert {path.name for path in FOLDER.iterdir() if path.is_dir()} == set(MAIL_KINDS) == set(FACTS)
-    assert {type(fact) for fact in FACTS.values()} == HANDLES
+    assert {type(fact) for fact in (*FACTS.values(), *FACTOR_CHANGES)} == HANDLES
 
 
 @pytest.mark.parametrize("kind", MAIL_KINDS)
@@ -158,7 +181,8 @@ def test_a_mail_loads_nothing_links_nowhere_and_carries_nothing_that_anybody_typ
 
 @pytest.mark.parametrize("kind", MAIL_KINDS)
 def test_values_are_escaped_in_html_and_can_begin_no_header(kind: MailKind) -> None:
-    wording = render_mail(kind, at=NASTY, until=NASTY, code=NASTY, reason="sign-in-failures")
+    reason = "totp-enrolled" if kind == "factors-changed" else "sign-in-failures"
+    wording = render_mail(kind, at=NASTY, until=NASTY, code=NASTY, reason=reason)
     page = Page(wording.html)
     assert page.tags == Page(planned(kind).wording.html).tags
     assert "&lt;a href=" in wording.html
@@ -186,6 +210,19 @@ def test_a_suspicion_has_words_of_its_own_for_each_reason() -> None:
     assert len(texts) == len(reasons) > 1
     with pytest.raises(UndefinedError):
         render_mail("suspicion", at="noon", reason="no such reason")
+
+
+def test_each_change_of_factors_has_words_of_its_own_and_goes_to_the_owner() -> None:
+    mails = [
+        plan_mail(recorded(fact, account_stream("acc")), CODES, "chancery.test") for fact in FACTOR_CHANGES
+    ]
+    found = [mail for mail in mails if mail is not None]
+    assert {(mail.kind, mail.recipient, mail.allowance) for mail in found} == {
+        ("factors-changed", NASTY_EMAIL, "owner")
+    }
+    assert len({mail.wording.text for mail in found}) == len(FACTOR_CHANGES)
+    with pytest.raises(UndefinedError):
+        render_mail("factors-changed", at="noon", reason="no such reason")
 
 
 def test_codes_are_not_printed() -> None:

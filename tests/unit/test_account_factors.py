@@ -1,0 +1,232 @@
+"""How second factors come to an account and leave it."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from domain.account import AGGREGATE
+from domain.account_commands import ChangePassword, ResetPassword
+from domain.account_state import Active
+from domain.factor_commands import (
+    ConfirmTotp,
+)
+from domain.factors import MAX_PASSKEYS
+from domain.refusals import (
+    FactorMissing,
+    FactorNeeded,
+    InvalidCode,
+    InvalidPasskey,
+    PasskeyKnown,
+    PasswordTooShort,
+    RecentSignInNeeded,
+    SessionEnded,
+    TooManyPasskeys,
+    TotpEnrolledAlready,
+    UnknownPasskey,
+)
+from events.account import (
+    AccountDisabled,
+    PasswordChanged,
+    PasswordRejected,
+    PasswordResetRequested,
+    SessionStrengthened,
+)
+from events.factors import (
+    PasskeyRemoved,
+    RecoveryCodesIssued,
+    TotpRemoved,
+)
+from tests.support.examples import (
+    LOCK_OUT,
+    MINUTE,
+    NOON,
+    sign_in,
+    started,
+)
+from tests.support.factors import (
+    BASE,
+    CHALLENGED,
+    CODES,
+    CONFIRM,
+    ENROLLED,
+    EXPIRY,
+    ISSUE,
+    PASSKEY,
+    RECENT,
+    REGISTER_PASSKEY,
+    REMOVE,
+    REMOVE_PASSKEY,
+    RIGHT,
+    START,
+    STRONG,
+    STRONG_BY_PASSKEY,
+    TOTP,
+    TOTP_STARTED,
+    WITH_ALL,
+    WITH_PASSKEY,
+    account,
+    after,
+    answering,
+    ended,
+    failed,
+)
+
+
+def test_enrolling_an_app_takes_a_code_of_it_and_ends_the_other_sessions() -> None:
+    account(*BASE, started("s0")).when(START).then(TOTP_STARTED)
+    outcome = account(*BASE, started("s0"), TOTP_STARTED).when(CONFIRM)
+    outcome.then(TOTP, CODES, STRONG, ended("s0"))
+    assert after(outcome).sessions["s1"].acr == "aal2"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        replace(CONFIRM, matching_step=None),
+        replace(CONFIRM, enrolment_id=None),
+        replace(CONFIRM, enrolment_id="e0"),
+        replace(CONFIRM, at=NOON + 15 * MINUTE),
+    ],
+)
+def test_abuse_e5_a_wrong_or_late_first_code_enrols_nothing(wrong: ConfirmTotp) -> None:
+    account(*BASE, TOTP_STARTED).when(wrong).then_refused(InvalidCode)
+
+
+def test_a_second_app_is_refused_until_the_first_is_removed() -> None:
+    account(*ENROLLED).when(START).then_refused(TotpEnrolledAlready)
+    account(*ENROLLED, TotpRemoved(removed_at=NOON)).when(START).then(TOTP_STARTED)
+
+
+def test_a_code_that_was_not_asked_for_enrols_nothing() -> None:
+    account(*BASE).when(CONFIRM).then_refused(InvalidCode)
+    account(*ENROLLED).when(CONFIRM).then_refused(InvalidCode)
+
+
+@pytest.mark.parametrize("command", [START, CONFIRM, REGISTER_PASSKEY, REMOVE_PASSKEY])
+def test_abuse_e8_factors_change_only_in_a_session_that_began_lately(command: Any) -> None:
+    before = (*BASE, TOTP_STARTED, *((PASSKEY, STRONG_BY_PASSKEY) if command is REMOVE_PASSKEY else ()))
+    account(*before).when(replace(command, at=NOON + RECENT + MINUTE)).then_refused(RecentSignInNeeded)
+    account(*before).when(replace(command, acting_session_id="s9")).then_refused(SessionEnded)
+
+
+@pytest.mark.parametrize("command", [START, REGISTER_PASSKEY, REMOVE_PASSKEY, REMOVE, ISSUE])
+def test_abuse_e8_a_session_without_the_second_factor_changes_none(command: Any) -> None:
+    """No such session outlives the first factor; should one, it is of no use here."""
+    weak = SessionStrengthened(session_id="s1", amr=("pwd",), acr="aal1")
+    account(*WITH_ALL, weak).when(command).then_refused(RecentSignInNeeded)
+
+
+@pytest.mark.parametrize("command", [REMOVE, ISSUE])
+def test_abuse_e8_a_wrong_password_removes_nothing_and_counts(command: Any) -> None:
+    rejected = PasswordRejected(session_id="s1", failed_at=NOON)
+    account(*ENROLLED).when(replace(command, is_password_right=False)).then(rejected)
+
+
+def test_removing_the_app_ends_other_sessions_and_recovery_codes_go_with_the_last_factor() -> None:
+    removed = TotpRemoved(removed_at=NOON, email="Ada@example.com")
+    outcome = account(*ENROLLED, started("s0")).when(REMOVE)
+    outcome.then(removed, ended("s0"))
+    assert after(outcome).factors.recovery_codes is None
+    beside_passkey = account(*WITH_ALL).when(REMOVE)
+    beside_passkey.then(removed)
+    assert after(beside_passkey).factors.recovery_codes is not None
+    account(*WITH_PASSKEY).when(REMOVE).then_nothing()
+
+
+def test_new_recovery_codes_replace_the_old_and_need_a_factor() -> None:
+    outcome = account(*ENROLLED).when(ISSUE)
+    outcome.then(RecoveryCodesIssued(set_id="r2", count=10, issued_at=NOON))
+    assert after(outcome).factors.recovery_codes.set_id == "r2"
+    account(*BASE).when(ISSUE).then_refused(FactorMissing)
+    account(*ENROLLED, CHALLENGED, replace(CODES, set_id="r2")).when(answering(RIGHT["recovery"])).then(
+        failed("wrong-recovery-code")
+    )
+
+
+def test_registering_a_first_passkey_ends_other_sessions_and_a_further_one_does_not() -> None:
+    account(*BASE, started("s0")).when(REGISTER_PASSKEY).then(PASSKEY, STRONG_BY_PASSKEY, ended("s0"))
+    second = replace(REGISTER_PASSKEY, passkey_id="p2", challenge_id="k2", credential_id="credential-2")
+    account(*WITH_PASSKEY, started("s0")).when(second).then(
+        replace(PASSKEY, passkey_id="p2", challenge_id="k2", credential_id="credential-2")
+    )
+
+
+def test_abuse_f1_f3_a_registration_counts_once_and_in_time() -> None:
+    again = replace(REGISTER_PASSKEY, passkey_id="p2", credential_id="credential-2")
+    account(*WITH_PASSKEY).when(again).then_refused(InvalidPasskey)
+    account(*WITH_PASSKEY, PasskeyRemoved(passkey_id="p1", removed_at=NOON)).when(again).then_refused(
+        InvalidPasskey
+    )
+    account(*BASE).when(replace(REGISTER_PASSKEY, at=EXPIRY)).then_refused(InvalidPasskey)
+    known = replace(REGISTER_PASSKEY, passkey_id="p2", challenge_id="k2")
+    account(*WITH_PASSKEY).when(known).then_refused(PasskeyKnown)
+
+
+def test_an_account_has_only_so_many_passkeys() -> None:
+    many = [
+        replace(PASSKEY, passkey_id=f"p{n}", challenge_id=f"k{n}", credential_id=f"credential-{n}")
+        for n in range(MAX_PASSKEYS)
+    ]
+    one_more = replace(REGISTER_PASSKEY, passkey_id="px", challenge_id="kx", credential_id="cx")
+    account(*BASE, *many, STRONG_BY_PASSKEY).when(one_more).then_refused(TooManyPasskeys)
+
+
+def test_removing_a_passkey_ends_other_sessions_and_one_that_is_not_there_is_refused() -> None:
+    removed = PasskeyRemoved(passkey_id="p1", removed_at=NOON, email="Ada@example.com")
+    outcome = account(*WITH_PASSKEY, started("s0")).when(REMOVE_PASSKEY)
+    outcome.then(removed, ended("s0"))
+    assert not after(outcome).factors.is_enrolled
+    account(*WITH_PASSKEY).when(replace(REMOVE_PASSKEY, passkey_id="p9")).then_refused(UnknownPasskey)
+
+
+CHANGE = ChangePassword(
+    acting_session_id="s1",
+    is_password_right=True,
+    password_hash="hash-2",
+    is_short=True,
+    lock_out=LOCK_OUT,
+    at=NOON,
+)
+
+
+def test_a_short_password_needs_a_factor_and_the_factor_then_stays() -> None:
+    account(*BASE).when(CHANGE).then_refused(PasswordTooShort)
+    short = PasswordChanged(is_short=True, password_hash="hash-2")
+    account(*ENROLLED).when(CHANGE).then(short)
+    account(*ENROLLED, short).when(REMOVE).then_refused(FactorNeeded)
+    account(*WITH_PASSKEY, short).when(REMOVE_PASSKEY).then_refused(FactorNeeded)
+    long = PasswordChanged(password_hash="hash-3")
+    account(*ENROLLED, short, long).when(REMOVE).then(TotpRemoved(removed_at=NOON, email="Ada@example.com"))
+    account(*WITH_ALL, short).when(REMOVE).then(TotpRemoved(removed_at=NOON, email="Ada@example.com"))
+
+
+def test_abuse_h8_a_reset_takes_no_factor_away_and_a_short_password_only_beside_one() -> None:
+    asked = PasswordResetRequested(
+        challenge_id="r1", code_expires_at=EXPIRY, requested_at=NOON, email="Ada@example.com"
+    )
+    reset = ResetPassword(
+        identifier="identifier-ada",
+        matching_challenge_id="r1",
+        password_hash="hash-2",
+        is_short=True,
+        limit=3,
+        at=NOON,
+    )
+    account(*BASE, asked).when(reset).then_refused(PasswordTooShort)
+    outcome = account(*ENROLLED, asked).when(reset)
+    state = after(outcome)
+    assert isinstance(state, Active)
+    assert state.factors.is_enrolled
+    assert AGGREGATE.decide(state, sign_in("s2"))[-1] == CHALLENGED
+
+
+def test_what_was_begun_ends_when_the_account_is_disabled() -> None:
+    state = account(*BASE, TOTP_STARTED, AccountDisabled(disabled_at=NOON)).state
+    assert state.account.factors.waiting_totp is None
+
+
+def test_erased_factors_answer_nothing_and_break_nothing() -> None:
+    erased = replace(PASSKEY, credential_id=None, public_key=None, email=None)
+    state = account(*BASE, replace(TOTP_STARTED, secret=None), TOTP, erased).state
+    assert (state.factors.totp.secret, state.factors.passkeys[0].credential_id) == (None, None)
