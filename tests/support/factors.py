@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from domain.account import AGGREGATE
+from domain.account_commands import ChangePassword
 from domain.factor_commands import (
     Answer,
     AnswerChallenge,
@@ -103,6 +104,16 @@ RIGHT: dict[str, Answer] = {
     "passkey": PasskeyAnswer(verified=VerifiedPasskey(passkey_id="p1", sign_count=8)),
 }
 WITH_ALL = (*ENROLLED, replace(PASSKEY, challenge_id="k0"))
+
+
+CHANGE = ChangePassword(
+    acting_session_id="s1",
+    is_password_right=True,
+    password_hash="hash-2",
+    is_short=True,
+    lock_out=LOCK_OUT,
+    at=NOON,
+)
 
 
 def account(*events: Event) -> Given:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from domain.account import AGGREGATE
-from domain.account_commands import ChangePassword, ResetPassword
+from domain.account_commands import ResetPassword
 from domain.account_state import Active
 from domain.factor_commands import (
     ConfirmTotp,
@@ -37,8 +37,8 @@ from events.factors import (
     RecoveryCodesIssued,
     TotpRemoved,
 )
+from events.risk import StepUpRequired
 from tests.support.examples import (
-    LOCK_OUT,
     MINUTE,
     NOON,
     sign_in,
@@ -47,6 +47,7 @@ from tests.support.examples import (
 from tests.support.factors import (
     BASE,
     CHALLENGED,
+    CHANGE,
     CODES,
     CONFIRM,
     ENROLLED,
@@ -117,6 +118,11 @@ def test_abuse_e8_a_session_without_the_second_factor_changes_none(command: Any)
     account(*WITH_ALL, weak).when(command).then_refused(RecentSignInNeeded)
 
 
+def test_a_session_that_has_to_prove_itself_changes_no_factor() -> None:
+    suspect = StepUpRequired(session_id="s1", reason="refresh-reuse-burst", required_at=NOON)
+    account(*BASE, suspect).when(START).then_refused(RecentSignInNeeded)
+
+
 @pytest.mark.parametrize("command", [REMOVE, ISSUE])
 def test_abuse_e8_a_wrong_password_removes_nothing_and_counts(command: Any) -> None:
     rejected = PasswordRejected(session_id="s1", failed_at=NOON)
@@ -178,16 +184,6 @@ def test_removing_a_passkey_ends_other_sessions_and_one_that_is_not_there_is_ref
     outcome.then(removed, ended("s0"))
     assert not after(outcome).factors.is_enrolled
     account(*WITH_PASSKEY).when(replace(REMOVE_PASSKEY, passkey_id="p9")).then_refused(UnknownPasskey)
-
-
-CHANGE = ChangePassword(
-    acting_session_id="s1",
-    is_password_right=True,
-    password_hash="hash-2",
-    is_short=True,
-    lock_out=LOCK_OUT,
-    at=NOON,
-)
 
 
 def test_a_short_password_needs_a_factor_and_the_factor_then_stays() -> None:

@@ -24,9 +24,11 @@ from events.account import (
     ProfileChanged,
     RegistrationDiscarded,
     SessionRevoked,
+    SessionStrengthened,
 )
 from events.email_change import EmailChanged
 from events.fact import Event
+from events.factors import PasskeyAccepted, PasskeyRemoved, RecoveryCodeAccepted, TotpAccepted, TotpRemoved
 from eventstore.chain import Head
 from eventstore.errors import CorruptLogError, UnavailableError
 from eventstore.key_encryption import LocalKeyEncryption
@@ -34,6 +36,7 @@ from eventstore.key_index import KeyBatch, KeyIndex, MemoryKeyIndex
 from eventstore.keyring import Keyring
 from eventstore.memory_log import MemoryLog
 from projectors.accounts import evolve as evolve_account
+from projectors.factors import evolve as evolve_factors
 from projectors.follower import Follower, read_log_id
 from projectors.keep_going import Course, OutrunError, keep_going
 from projectors.metrics import Metrics
@@ -41,11 +44,13 @@ from projectors.projector import fold_rows, storable
 from projectors.sessions import evolve as evolve_session
 from readmodels.accounts import Account
 from readmodels.checkpoints import Notice, parse_notice
+from readmodels.factors import Factors, Passkey
 from readmodels.sessions import Session
 from runtime.health import Health
 from runtime.statements import load_statements
 from tests.support.chains import commit_after
 from tests.support.examples import MINUTE, NOON, REGISTERED, recorded, refreshed, started
+from tests.support.factors import CODES, PASSKEY, TOTP
 from tests.support.memory_keys import KEY_ENCRYPTION_KEY, KeyTopic, MemoryKeyStore
 from tests.support.people import account_id_in, registered, revoked, session_of, stream_of
 from tests.support.scribe import Scribe
@@ -157,6 +162,49 @@ def test_a_session_is_live_until_either_of_its_ends() -> None:
     assert begun is not None
     assert begun.is_live(begun.idle_expires_at - timedelta(microseconds=1))
     assert not begun.is_live(begun.idle_expires_at)
+
+
+def test_a_session_that_proved_more_says_so_until_it_ends() -> None:
+    proven = SessionStrengthened(session_id="s1", amr=("pwd", "otp", "mfa"), acr="aal2")
+    row = session(started(), proven)
+    assert row is not None
+    assert (row.amr, row.acr) == (("pwd", "otp", "mfa"), "aal2")
+    assert session(started(), REVOKED, proven) == session(started(), REVOKED)
+
+
+def factors(*events: Event) -> Factors | None:
+    row = None
+    for number, event in enumerate(events):
+        row = evolve_factors(row, structs.replace(recorded(event), at=NOON + number * MINUTE))
+    return row
+
+
+def test_factors_are_shown_with_the_time_of_their_last_use_and_codes_counted_down() -> None:
+    used = (
+        TotpAccepted(challenge_id="c1", step=101),
+        RecoveryCodeAccepted(challenge_id="c2", number=3),
+        PasskeyAccepted(
+            passkey_id="p1", challenge_id="c3", challenge_expires_at=LATER, accepted_at=LATER, sign_count=8
+        ),
+    )
+    assert factors(TOTP, CODES, PASSKEY, *used) == Factors(
+        account_id="acc",
+        totp_enrolled_at=NOON,
+        totp_used_at=NOON + 3 * MINUTE,
+        recovery_codes_issued_at=NOON,
+        recovery_codes_left=9,
+        passkeys=(Passkey(passkey_id="p1", is_synced=True, registered_at=NOON, used_at=LATER),),
+    )
+
+
+def test_nothing_is_shown_of_factors_that_are_gone() -> None:
+    removed, closed = TotpRemoved(removed_at=NOON), AccountClosed(closed_at=NOON, erase_after=LATER)
+    assert factors(TOTP, CODES, removed) is None
+    assert factors(PASSKEY, CODES, PasskeyRemoved(passkey_id="p1", removed_at=NOON)) is None
+    assert factors(TOTP, CODES, PASSKEY, closed) is None
+    beside = factors(TOTP, CODES, PASSKEY, removed)
+    assert beside is not None
+    assert (beside.names, beside.totp_enrolled_at) == (["recovery_code", "passkey"], None)
 
 
 def test_only_rows_that_changed_are_written() -> None:
