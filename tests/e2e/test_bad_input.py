@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from tests.support.authenticator_app import App, answer_challenge, challenged
 from tests.support.chancery import PASSWORD, Chancery, Person, problem_code
 
 JSON_CALLS = [
@@ -20,6 +21,10 @@ JSON_CALLS = [
     ("POST", "/v1/me/email-changes"),
     ("POST", "/v1/me/email-changes/confirm"),
     ("POST", "/v1/email-changes/undo"),
+    ("POST", "/v1/sessions/challenge"),
+    ("POST", "/v1/me/factors/totp/confirm"),
+    ("DELETE", "/v1/me/factors/totp"),
+    ("POST", "/v1/me/recovery-codes"),
 ]
 FORM_CALLS = [("command", "/oauth/token"), ("command", "/oauth/revoke"), ("query", "/oauth/introspect")]
 MALFORMED = [
@@ -288,12 +293,16 @@ async def test_no_secret_reaches_the_logs(chancery: Chancery) -> None:
     person = await chancery.new_person(display_name="Very Recognisable Name")
     await chancery.query("GET", "/v1/me", headers=person.bearer)
     await chancery.introspect(person.tokens["access_token"])
+    app = await App.enrolled(chancery, person)
+    challenge = (await challenged(chancery, person))["challenge"]
+    await answer_challenge(chancery, challenge, recovery_code=app.recovery_codes[0])
     mails = await chancery.mails_to(person.email)
     canaries = [person.email, person.email.lower(), PASSWORD, "Very Recognisable Name", mails[0].code]
     canaries += [
         person.tokens["access_token"],
         person.tokens["refresh_token"],
         chancery.client["client_secret"],
+        *(app.secret, challenge, *app.recovery_codes),
     ]
     for log in (chancery.home / "log").glob("*.log"):
         text = log.read_text(errors="replace")

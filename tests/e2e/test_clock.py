@@ -6,6 +6,7 @@ import jwt
 import pytest
 
 from tests.e2e.conftest import command_process
+from tests.support.authenticator_app import App, answer_challenge, challenged
 from tests.support.chancery import Chancery
 from tests.support.faketime import fake_time
 from tests.support.log_reading import read_log
@@ -38,6 +39,23 @@ async def test_a_command_process_with_a_wrong_clock_decides_as_the_others(
     assert again.status_code == 200
     commit = (await read_log(chancery.settings))[tokens["position"]].commit
     assert abs(commit.at - datetime.now(UTC)) < CLOSE
+
+
+@pytest.mark.parametrize("offset", ["-90s", "+90s"])
+async def test_abuse_e9_a_code_of_an_authenticator_app_is_as_old_for_a_wrong_clock_as_for_the_others(
+    chancery: Chancery, offset: str
+) -> None:
+    person = await chancery.new_person()
+    app = await App.enrolled(chancery, person)
+    async with command_process(chancery, at_offset(offset)) as (skewed, _):
+        challenge = (await challenged(skewed, person))["challenge"]
+        early = await answer_challenge(skewed, challenge, totp=app.code(3 if offset == "+90s" else -3))
+        assert early.status_code == 401, "its own clock counted"
+        code = app.code()
+        assert (await answer_challenge(skewed, challenge, totp=code)).status_code == 201
+        challenge = (await challenged(chancery, person))["challenge"]
+        for side in (chancery, skewed):
+            assert (await answer_challenge(side, challenge, totp=code)).status_code == 401
 
 
 @pytest.mark.parametrize("offset", ["-400d", "+1h"])
