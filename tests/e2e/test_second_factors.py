@@ -1,7 +1,9 @@
 """An authenticator app and recovery codes, over HTTP: enrolled, asked for, used once, taken away."""
 
 import asyncio
+import re
 from collections import Counter
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 from xml.etree import ElementTree as ET
 
@@ -122,6 +124,34 @@ async def test_abuse_e6_a_recovery_code_works_once_however_it_is_spelt(
     refused = await answer_challenge(chancery, again["challenge"], recovery_code=app.recovery_codes[3])
     assert (refused.status_code, problem_code(refused)) == (401, "invalid-code")
     assert (await answer_challenge(chancery, again["challenge"], totp=app.next_code())).status_code == 201
+
+
+async def test_abuse_e6_no_store_holds_a_secret_or_a_code(chancery: Chancery, person: Person) -> None:
+    """In the files of Kafka, and in PostgreSQL's write-ahead log, which every row goes through."""
+    app = await App.enrolled(chancery, person)
+    challenge = (await challenged(chancery, person))["challenge"]
+    used = await answer_challenge(chancery, challenge, recovery_code=app.recovery_codes[0])
+    session_id = used.json()["session_id"]
+    await chancery.introspect(
+        used.json()["access_token"], **{"chancery-min-position": used.json()["position"]}
+    )
+    secrets = [
+        word.encode()
+        for code in (app.secret, *app.recovery_codes)
+        for word in (code, code.replace("-", ""), code.lower())
+    ]
+    wanted = re.compile(b"|".join(map(re.escape, (*secrets, session_id.encode()))))
+    files = {"kafka": "*.log", "postgres": "pg_wal/*"}
+    found = {
+        store: await asyncio.to_thread(words_in, chancery.home / store, files[store], wanted)
+        for store in files
+    }
+    assert found == {store: {session_id.encode()} for store in files}
+
+
+def words_in(folder: Path, pattern: str, wanted: re.Pattern[bytes]) -> set[bytes]:
+    files = [path for path in folder.rglob(pattern) if path.is_file()]
+    return {word for path in files for word in wanted.findall(path.read_bytes())}
 
 
 async def test_new_recovery_codes_take_the_password_and_kill_the_old(
