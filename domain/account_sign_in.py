@@ -50,6 +50,8 @@ def sign_in(state: Account, command: SignIn) -> tuple[Event, ...]:
             challenge_id=command.challenge_id,
             challenged_at=command.at,
             expires_at=command.at + command.challenge_lifetime,
+            ip=command.origin.ip,
+            user_agent=command.origin.user_agent,
         )
         return (challenged,)
     return _start(state, command, amr=("pwd",), acr="aal1")

@@ -12,6 +12,8 @@ class SignInChallenged(Event):
     challenge_id: str
     challenged_at: datetime
     expires_at: datetime
+    ip: str | None = personal(default=None)
+    user_agent: str | None = personal(default=None)
 
 
 @fact("totp.enrolment_started")

@@ -69,7 +69,13 @@ PASSKEY = PasskeyRegistered(
     email="Ada@example.com",
 )
 WITH_PASSKEY = (*BASE, PASSKEY, STRONG_BY_PASSKEY)
-CHALLENGED = SignInChallenged(challenge_id="challenge-of-s2", challenged_at=NOON, expires_at=EXPIRY)
+CHALLENGED = SignInChallenged(
+    challenge_id="challenge-of-s2",
+    challenged_at=NOON,
+    expires_at=EXPIRY,
+    ip="127.0.0.1",
+    user_agent="test",
+)
 START = StartTotp(
     acting_session_id="s1",
     enrolment_id="e1",
