@@ -12,6 +12,7 @@ from typing import Literal
 from projectors.accounts import Accounts
 from projectors.audit import Audit
 from projectors.clients import Clients
+from projectors.identifiers import Identifiers
 from projectors.keep_going import stop_if_cancelled
 from projectors.projector import Projector
 from projectors.revoked_tokens import RevokedTokens
@@ -31,6 +32,7 @@ _log = get_logger("projectors")
 
 MAKERS: Mapping[str, Callable[[int], Projector]] = {
     "accounts": Accounts,
+    "identifiers": Identifiers,
     "sessions": Sessions,
     "clients": Clients,
     "signing_keys": SigningKeys,

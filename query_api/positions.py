@@ -99,9 +99,11 @@ class Positions:
             if not has_changed:
                 return
 
-    def shown(self, projector: str) -> dict[str, str]:
-        """The header that says what an answer from this projector's rows shows at least."""
-        return position_header(self._watch.shown(projector))
+    def shown(self, *projectors: str) -> dict[str, str]:
+        """The header that says what an answer from these projectors' rows shows at least."""
+        each = [self._watch.shown(projector) for projector in projectors]
+        everywhere = set(each[0]).intersection(*each)
+        return position_header({number: min(seqs[number] for seqs in each) for number in everywhere})
 
 
 def position_header(seqs: Mapping[int, int]) -> dict[str, str]:

@@ -13,6 +13,7 @@ from readmodels import (
     checkpoints,
     clients,
     consumer_reports,
+    identifiers,
     mailbox_uses,
     parked_facts,
     pauses,
@@ -28,6 +29,7 @@ from runtime.statements import load_statements, of_table
 
 _BUILT: Mapping[str, Mapping[str, str]] = {
     "accounts": accounts.SQL,
+    "identifiers": identifiers.SQL,
     "sessions": sessions.SQL,
     "clients": clients.SQL,
     "signing_keys": signing_keys.SQL,

@@ -88,6 +88,7 @@ def _one_of_each(number: int, account_id: str) -> Iterator[tuple[str, Event]]:
         "session_id": f"{account_id}-s1",
         "client_id": account_id,
         "change_id": account_id,
+        "claim_id": account_id,
         "kid": f"kid-{number}",
         "jti": f"jti-{number}",
     }
