@@ -41,11 +41,10 @@ async def find(
         title = "This is not an e-mail address that mail can be sent to."
         errors = [{"pointer": "/query/email", "detail": title}]
         raise AnswerError(problem(422, "invalid-email", title, errors=errors))
-    await services.positions.wait(request, *_BY_EMAIL)
-    shown = services.positions.shown(*_BY_EMAIL)
     identifier = base32(address_digest(services.pepper, canonical))
-    named = (await identifier_by_name(services.postgres, identifier)).account_ids
-    found = await accounts_of_any_status(services.postgres, named)
+    async with services.positions.reading(request, *_BY_EMAIL) as shown:
+        named = (await identifier_by_name(services.postgres, identifier)).account_ids
+        found = await accounts_of_any_status(services.postgres, named)
     if not found or len(found) < len(named):
         await require_complete(request, services, *_BY_EMAIL)
     content = {"items": [_view(account, services.clock()) for account in found], "next": None}
@@ -56,9 +55,8 @@ async def find(
     "/{account_id}", responses={200: {"model": AccountView}, **problems(404)}, response_class=Response
 )
 async def one(request: Request, account_id: str, services: UseServices) -> Response:
-    await services.positions.wait(request, "accounts")
-    shown = services.positions.shown("accounts")
-    account = await _account(request, account_id, services)
+    async with services.positions.reading(request, "accounts") as shown:
+        account = await _account(request, account_id, services)
     return json_answer(200, _view(account, services.clock()), shown).response()
 
 
@@ -69,10 +67,9 @@ async def one(request: Request, account_id: str, services: UseServices) -> Respo
 )
 async def sessions(request: Request, account_id: str, services: UseServices) -> Response:
     """The sessions that live, newest first; how others began and ended is in the timeline."""
-    await services.positions.wait(request, "accounts", "sessions")
-    shown = services.positions.shown("accounts", "sessions")
-    account = await _account(request, account_id, services)
-    live = await live_sessions(services.postgres, account.account_id, services.clock())
+    async with services.positions.reading(request, "accounts", "sessions") as shown:
+        account = await _account(request, account_id, services)
+        live = await live_sessions(services.postgres, account.account_id, services.clock())
     return json_answer(200, {"sessions": [_session(session) for session in live]}, shown).response()
 
 

@@ -17,9 +17,8 @@ router = APIRouter(tags=["me"], dependencies=[BEARER])
 
 @router.get("/v1/me", responses={200: {"model": Me}}, response_class=Response)
 async def me(request: Request, person: UsePerson, services: UseServices) -> Response:
-    await services.positions.wait(request, "accounts")
-    shown = services.positions.shown("accounts")
-    account = await _account(request, person, services)
+    async with services.positions.reading(request, "accounts") as shown:
+        account = await _account(request, person, services)
     content: dict[str, Any] = {
         "account_id": account.account_id,
         "email": account.email,
@@ -33,9 +32,8 @@ async def me(request: Request, person: UsePerson, services: UseServices) -> Resp
 
 @router.get("/v1/me/sessions", responses={200: {"model": Sessions}}, response_class=Response)
 async def sessions(request: Request, person: UsePerson, services: UseServices) -> Response:
-    await services.positions.wait(request, "sessions")
-    shown = services.positions.shown("sessions")
-    live = await live_sessions(services.postgres, person.account_id, services.clock())
+    async with services.positions.reading(request, "sessions") as shown:
+        live = await live_sessions(services.postgres, person.account_id, services.clock())
     content = {"sessions": [_session(session, person) for session in live]}
     return json_answer(200, content, shown).response()
 
@@ -44,8 +42,8 @@ async def sessions(request: Request, person: UsePerson, services: UseServices) -
 @router.get("/oauth/userinfo", response_class=Response)
 async def userinfo(request: Request, person: UsePerson, services: UseServices) -> Response:
     """OpenID Connect Core section 5.3: what the token's scopes allow to be seen."""
-    await services.positions.wait(request, "accounts")
-    account = await _account(request, person, services)
+    async with services.positions.reading(request, "accounts"):
+        account = await _account(request, person, services)
     claims: dict[str, Any] = {"sub": account.account_id}
     if "email" in person.scopes:
         claims |= {"email": account.email, "email_verified": account.email_verified}
