@@ -84,8 +84,7 @@ def _take(found: Found, partition: int, number: int, commit: dict[str, Any], eve
     at = datetime.fromisoformat(commit["at"])
     match kind:
         case "account.registered":
-            email = data["email"]
-            names = (email, email.lower(), data["display_name"])
+            names = (data["email"], data["display_name"])
             found["registered"].append((account_id, *names, _time(data["registered_at"])))
         case "account.email_verified":
             found["verified"].append((account_id,))

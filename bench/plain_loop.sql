@@ -25,11 +25,11 @@ where s.session_id = r.session_id;
 
 -- name: registered
 insert into chancery.accounts_v1 (
-    account_id, status, email, email_canonical, email_verified, display_name, created_at
+    account_id, status, email, email_verified, display_name, created_at
 )
-select account_id, 'pending', email, email_canonical, false, display_name, registered_at
-from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
-    as r (account_id, email, email_canonical, display_name, registered_at)
+select account_id, 'pending', email, false, display_name, registered_at
+from unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[])
+    as r (account_id, email, display_name, registered_at)
 on conflict do nothing;
 
 -- name: verified

@@ -3,7 +3,7 @@
 It starts a Kafka, a PostgreSQL and a Valkey of its own and writes people's lives into a log by hand. Then, in turn
 and several times: our projectors into PostgreSQL, and a plain loop of aiokafka and asyncpg that writes the same rows
 and keeps no books. Then Valkey, and a real projectors process under 70 % of the load that it can take, asked when
-each commit is visible. Then relay, a subscriber of the SDK, and the Faust risk worker.
+each commit is visible. Then relay, subscribers of the SDK (alone and in a consumer group), and the Faust risk worker.
 """
 
 import argparse

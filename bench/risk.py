@@ -5,9 +5,10 @@ event changes a windowed table, and no limit is reached: what is measured is Fau
 """
 
 import asyncio
-import tempfile
 import time
 from datetime import timedelta
+
+from faust.types import TP
 
 from bench.alone import run_alone
 from events.public import catalogue
@@ -17,6 +18,7 @@ from localstack.stack import StackInfo
 from projectors.public_topic import BATCH_EVENTS, PublicTopic
 from projectors.risk.counting import Broker, Counting
 from projectors.risk.rules import Conclusion, Limits
+from projectors.risk.signals import Flaw
 from projectors.risk.topics import create_own_topics
 from projectors.risk.worker import commit, counting_runs
 from runtime.clock import rfc3339, utc_now
@@ -42,15 +44,14 @@ async def faust_events_per_second(stack: StackInfo, events: int) -> dict[str, fl
     )
     await _fill(stack.kafka, events)
     broker = Broker(access=KafkaAccess(stack.kafka), group=GROUP, public_topic=TOPICS.public, partitions=1)
-    with tempfile.TemporaryDirectory() as folder:
-        counting = Counting(broker, LIMITS, _conclude, folder)
-        async with counting_runs(counting):
-            began, cpu = time.perf_counter(), time.process_time()
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                while max(counting.places.known().values(), default=0) < events:  # noqa: ASYNC110  # places have no event
-                    await asyncio.sleep(0.1)  # to ask costs CPU that is counted
-                await commit(counting)
-            elapsed, used = time.perf_counter() - began, time.process_time() - cpu
+    counting = Counting(broker, LIMITS, _conclude, _pass_over)
+    async with counting_runs(counting):
+        began, cpu = time.perf_counter(), time.process_time()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while max(counting.places.known().values(), default=0) < events:  # noqa: ASYNC110  # places have no event
+                await asyncio.sleep(0.1)  # to ask costs CPU that is counted
+            await commit(counting)
+        elapsed, used = time.perf_counter() - began, time.process_time() - cpu
     return {
         "events": events,
         "faust_events_per_second": round(events / elapsed),
@@ -60,6 +61,10 @@ async def faust_events_per_second(stack: StackInfo, events: int) -> dict[str, fl
 
 async def _conclude(conclusion: Conclusion) -> None:
     raise AssertionError(f"no limit is reached here: {conclusion.key}")
+
+
+def _pass_over(place: TP, offset: int, flaw: Flaw) -> None:
+    raise AssertionError(f"all can be counted here: {place}, {offset}, {flaw}")
 
 
 async def _fill(bootstrap: str, events: int) -> None:

@@ -12,7 +12,7 @@ from domain.identifier import Identifier
 from events.streams import account_stream, identifier_stream, slot_of
 from eventstore.errors import StaleBasisError
 from eventstore.writer import Draft
-from runtime.keys import keyed_digest
+from runtime.keys import address_digest
 from runtime.serving.answers import HttpAnswer
 
 DecideForHolder = Callable[[Draft, str | None], HttpAnswer]
@@ -29,7 +29,7 @@ class HeldElsewhereError(StaleBasisError):
 
 def identifier_of(pepper: bytes, canonical: str) -> str:
     """The stream of an address: its HMAC under the pepper, so that the log leaks none."""
-    return identifier_stream(keyed_digest(pepper, canonical.encode()))
+    return identifier_stream(address_digest(pepper, canonical))
 
 
 async def run_for_holder(

@@ -22,7 +22,6 @@ from events.email_change import EmailChanged, EmailChangeUndone
 from eventstore.facts import RecordedFact
 from projectors.projector import Versioned, as_columns, fold_rows, storable
 from readmodels.accounts import Account, account_rows
-from runtime.email_address import canonical_of_known
 from runtime.postgres import Connection
 from runtime.statements import load_statements, of_table
 
@@ -74,8 +73,7 @@ def evolve(row: Account | None, fact: RecordedFact) -> Account | None:
         case Account(status="active"), ProfileChanged() as event:
             return replace(row, display_name=storable(event.display_name))
         case Account(), (EmailChanged() | EmailChangeUndone()) as event:
-            canonical = _canonical(event.email)
-            return replace(row, email=storable(event.email), email_canonical=canonical, email_verified=True)
+            return replace(row, email=storable(event.email), email_verified=True)
         case Account(), _:
             return _evolve_access(row, fact)
         case _:
@@ -110,13 +108,7 @@ def _registered(event: AccountRegistered) -> Account:
         account_id=event.account_id,
         status="active" if event.policy == "open" else "pending",
         email=storable(event.email),
-        email_canonical=_canonical(event.email),
         email_verified=False,
         display_name=storable(event.display_name),
         created_at=event.registered_at,
     )
-
-
-def _canonical(email: str | None) -> str | None:
-    """None once the address is erased."""
-    return None if email is None else canonical_of_known(email)

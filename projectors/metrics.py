@@ -14,4 +14,5 @@ class Metrics:
         self.parked = metrics.PARKED_STREAMS.made(registry)
         self.mails = metrics.MAILS.made(registry)
         self.conclusions = metrics.RISK_CONCLUSIONS.made(registry)
+        self.passed_over = metrics.RISK_PASSED_OVER.made(registry)
         self.relayed = metrics.RELAYED_EVENTS.made(registry)

@@ -13,6 +13,7 @@ from projectors.accounts import Accounts
 from projectors.audit import Audit
 from projectors.clients import Clients
 from projectors.factors import Factors
+from projectors.identifiers import Identifiers
 from projectors.keep_going import stop_if_cancelled
 from projectors.projector import Projector
 from projectors.revoked_tokens import RevokedTokens
@@ -32,6 +33,7 @@ _log = get_logger("projectors")
 
 MAKERS: Mapping[str, Callable[[int], Projector]] = {
     "accounts": Accounts,
+    "identifiers": Identifiers,
     "sessions": Sessions,
     "factors": Factors,
     "clients": Clients,

@@ -88,23 +88,23 @@ async def open_query_api(settings: Settings, leaving: asyncio.Event) -> AsyncIte
         for loop in (clock.run(postgres), watch.run(), feed.run(), _look(key_set, tokens, health, clock)):
             stack.push_async_callback(_stop, asyncio.create_task(loop))
         positions = Positions(watch, partitions)
-        cursor_key = derive_keys(secret_bytes(settings.secret_key)).cursor_key
+        keys = derive_keys(secret_bytes(settings.secret_key))
         services = Services(
             postgres=postgres,
             positions=positions,
             tokens=tokens,
             callers=Callers(postgres, tokens, partitions=partitions, stale=stale),
             key_set=key_set,
-            audit=AuditPages(postgres, positions, cursor_key, partitions=partitions),
+            audit=AuditPages(postgres, positions, keys.cursor_key, partitions=partitions),
             partitions=partitions,
             lag_limit=timedelta(seconds=settings.projection_lag_seconds),
             clock=clock,
             urls=Urls(issuer=settings.issuer, command=settings.command_url, query=settings.query_url),
+            pepper=keys.pepper,
             revocations=feed,
             leaving=leaving,
         )
         vitals = _vitals(services, stores, health)
-        app = _app(services, vitals)
         await stack.enter_async_context(
             serving_rpc(
                 services,
@@ -114,7 +114,7 @@ async def open_query_api(settings: Settings, leaving: asyncio.Event) -> AsyncIte
                 is_shared=settings.query_ports == "shared",
             )
         )
-        yield app
+        yield _app(services, vitals)
 
 
 @contextlib.asynccontextmanager

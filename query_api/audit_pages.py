@@ -52,12 +52,14 @@ class AuditPages:
     ) -> HttpAnswer:
         """One page as `view` shows its entries, or 400 `bad-cursor`, or 503 where the tables fell back."""
         cursor = None if asked.cursor is None else self._continued(request, asked, asked.cursor)
-        await self._positions.wait(request, PROJECTOR)
+        least = await self._positions.wait(request, PROJECTOR)
         async with self._postgres.snapshot() as tx:
             visible = await audit_horizon(tx, self._partitions)
             if cursor is None:
                 cursor = Cursor(after=START, horizon=visible, wanted=asked.given)
-            self._require_all_of(request, cursor.horizon, visible)
+            wanted = tuple(least.get(number, _NEVER) for number in range(self._partitions))
+            for asked_for in (wanted, cursor.horizon):
+                self._require_all_of(request, asked_for, visible)
             entries = await audit_page(tx, cursor.wanted, cursor.horizon, cursor.after, asked.limit + 1)
         content = {
             "items": [view(entry) for entry in entries[: asked.limit]],
@@ -75,9 +77,9 @@ class AuditPages:
         return cursor
 
     def _require_all_of(self, request: Request, wanted: Horizon, visible: Horizon) -> None:
-        """A read model that is being built again lacks what earlier pages of the walk have shown."""
+        """A read model that is built again in place lacks what it showed before: to whoever waited, on earlier pages."""
         if any(seq > now for seq, now in zip(wanted, visible, strict=True)):
-            title = "The read model does not show all of this walk any more. Try again."
+            title = "The read model does not show all of this any more. Try again."
             headers = {"retry-after": "1"}
             raise AnswerError(failure(request.url.path, 503, "projection-behind", title, headers))
 

@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from fastapi import Request
@@ -75,9 +76,20 @@ class Positions:
             async with resting(request.scope):
                 await self.reach(least, *projectors)
         except BehindError as error:
-            headers = {"retry-after": "1"}
-            raise AnswerError(failure(request.url.path, 503, error.code, str(error), headers)) from None
+            raise _behind(request, error) from None
         return least.wanted
+
+    @asynccontextmanager
+    async def reading(self, request: Request, *projectors: str) -> AsyncIterator[dict[str, str]]:
+        """For whoever reads rows of these projectors: the header that says what they show at least.
+
+        503 unless what was read shows what the request asks for, also where a read model fell back meanwhile
+        because it is built again in place.
+        """
+        wanted = await self.wait(request, *projectors)
+        yield self.shown(*projectors)
+        if wanted and not await self._watch.still_shows(projectors, wanted):
+            raise _behind(request, BehindError())
 
     async def reach(self, least: MinPosition, *projectors: str) -> None:
         """Return once every projector is there; BehindError if one is not in time."""
@@ -99,9 +111,15 @@ class Positions:
             if not has_changed:
                 return
 
-    def shown(self, projector: str) -> dict[str, str]:
-        """The header that says what an answer from this projector's rows shows at least."""
-        return position_header(self._watch.shown(projector))
+    def shown(self, *projectors: str) -> dict[str, str]:
+        """The header that says what an answer from these projectors' rows shows at least."""
+        each = [self._watch.shown(projector) for projector in projectors]
+        everywhere = set(each[0]).intersection(*each)
+        return position_header({number: min(seqs[number] for seqs in each) for number in everywhere})
+
+
+def _behind(request: Request, error: BehindError) -> AnswerError:
+    return AnswerError(failure(request.url.path, 503, error.code, str(error), {"retry-after": "1"}))
 
 
 def position_header(seqs: Mapping[int, int]) -> dict[str, str]:

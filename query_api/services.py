@@ -1,7 +1,7 @@
 """What the routes use: built once in `app.py`, handed to every request."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Annotated
 
@@ -40,6 +40,8 @@ class Services:
     lag_limit: timedelta
     clock: Clock
     urls: Urls
+    pepper: bytes = field(repr=False)
+    """Names e-mail addresses in the log, and so in `identifiers`."""
     revocations: RevocationFeed
     leaving: asyncio.Event
     """Set when this process is told to stop."""

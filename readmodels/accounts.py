@@ -14,7 +14,7 @@ _SERVED = of_table(SQL, "accounts")
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
-    """`email` is the address as its owner wrote it, `email_canonical` as it is compared; None once erased.
+    """`email` is the address as its owner wrote it; None once erased. By address they are found through `identifiers`.
 
     `locked_until` may lie in the past: a lock-out that ran out leaves no fact.
     """
@@ -22,7 +22,6 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     account_id: str
     status: Literal["pending", "active", "disabled", "closed"]
     email: str | None
-    email_canonical: str | None
     email_verified: bool
     display_name: str | None
     created_at: datetime
@@ -45,9 +44,10 @@ async def account_of_any_status(postgres: Postgres, account_id: str) -> Account 
     return None if row is None else Account(**row)
 
 
-async def accounts_by_email(postgres: Postgres, canonical: str, *, limit: int) -> tuple[Account, ...]:
-    """Those whose address this is now, of any status, newest first."""
-    return tuple(Account(**row) for row in await postgres.fetch(_SERVED["by_email"], canonical, limit))
+async def accounts_of_any_status(postgres: Postgres, account_ids: Iterable[str]) -> tuple[Account, ...]:
+    """Newest first."""
+    found = [Account(**row) for row in await postgres.fetch(_SERVED["rows"], list(account_ids))]
+    return tuple(sorted(found, key=lambda one: (one.created_at, one.account_id), reverse=True))
 
 
 async def account_rows(tx: Connection, name: str, account_ids: Iterable[str]) -> dict[str, Account]:

@@ -3,7 +3,6 @@ create table if not exists chancery.{name} (
     account_id text collate "C" primary key,
     status text not null check (status in ('pending', 'active', 'disabled', 'closed')),
     email text,
-    email_canonical text collate "C",
     email_verified boolean not null,
     display_name text,
     created_at timestamptz not null,
@@ -14,24 +13,15 @@ create table if not exists chancery.{name} (
     closed_at timestamptz,
     erase_after timestamptz
 );
-create index if not exists {name}_email on chancery.{name} (email_canonical);
 
 -- name: rows
-select account_id, status, email, email_canonical, email_verified, display_name, created_at,
+select account_id, status, email, email_verified, display_name, created_at,
        last_sign_in_at, password_changed_at, locked_until, disabled_at, closed_at, erase_after
 from chancery.{name}
 where account_id = any($1::text[]);
 
 -- name: active
-select account_id, status, email, email_canonical, email_verified, display_name, created_at,
+select account_id, status, email, email_verified, display_name, created_at,
        last_sign_in_at, password_changed_at, locked_until, disabled_at, closed_at, erase_after
 from chancery.accounts
 where account_id = $1 and status = 'active';
-
--- name: by_email
-select account_id, status, email, email_canonical, email_verified, display_name, created_at,
-       last_sign_in_at, password_changed_at, locked_until, disabled_at, closed_at, erase_after
-from chancery.accounts
-where email_canonical = $1
-order by created_at desc, account_id desc
-limit $2;

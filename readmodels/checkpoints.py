@@ -35,7 +35,7 @@ class Notice:
 
 
 def parse_notice(text: str) -> Notice | None:
-    """None if somebody else wrote to our channel."""
+    """None if it tells of no step."""
     partition, _, rest = text.partition(":")
     seq, _, read_models = rest.partition(":")
     if not (partition.isdecimal() and seq.removeprefix("-").isdecimal()):
@@ -78,6 +78,17 @@ async def lock_checkpoints_everywhere(tx: Connection, projectors: Sequence[str])
     for row in await tx.fetch(SQL["lock_everywhere"], list(projectors)):
         seqs.setdefault(row["projector"], {})[row["partition"]] = row["seq"]
     return seqs
+
+
+async def show_at_least(postgres: Postgres, read_models: Sequence[str], wanted: Mapping[int, int]) -> bool:
+    """Whether each of the read models, as it serves now, has come to every wanted seq (by partition)."""
+    row = await postgres.fetch_one(SQL["lacking"], list(read_models), list(wanted), list(wanted.values()))
+    return row is not None and row["lacking"] == 0
+
+
+async def tell_to_look_again(tx: Connection) -> None:
+    """Whoever believes to know positions asks anew once the transaction has ended well."""
+    await tx.execute(SQL["look_again"])
 
 
 async def server_now(postgres: Postgres) -> datetime:

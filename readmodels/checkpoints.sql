@@ -73,6 +73,19 @@ select read_model, partition, seq
 from chancery.checkpoints join chancery.read_models using (projector)
 where role = 'serving';
 
+-- name: lacking
+select count(*) as lacking
+from unnest($1::text[]) as asked (read_model), unnest($2::int[], $3::bigint[]) as wanted (partition, seq)
+where not exists (
+    select from chancery.checkpoints c join chancery.read_models m using (projector)
+    where m.role = 'serving' and m.read_model = asked.read_model
+      and c.partition = wanted.partition and c.seq >= wanted.seq
+);
+
+-- name: look_again
+-- Another version serves, which may show less: no step tells that.
+select pg_notify('chancery_checkpoint', 'look again');
+
 -- name: complete
 -- A mark from the future is none: another server made it.
 select

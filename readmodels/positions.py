@@ -1,13 +1,15 @@
 """Waits until a read model has reached a position: woken by its transaction, never by a busy loop.
 
 All waiters share one listening connection. Without it, or when a notification is lost, a slow poll goes on.
+A read model that is built again in place falls back. That is told, but may be heard after its rows were read:
+`still_shows` asks the database itself.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
-from readmodels.checkpoints import CHANNEL, SQL, parse_notice
+from readmodels.checkpoints import CHANNEL, SQL, parse_notice, show_at_least
 from runtime.postgres import Connection, Postgres, PostgresRejectedError, PostgresUnavailableError
 
 _POLL_WAITED_FOR_SECONDS = 0.25
@@ -24,6 +26,7 @@ class PositionWatch:
         self._waiters = 0
         self._moved = asyncio.Condition()
         self._news = asyncio.Event()
+        self._is_unsure = False
         self.is_connected = False
 
     def shown(self, read_model: str) -> Mapping[int, int]:
@@ -37,6 +40,10 @@ class PositionWatch:
     async def wait_for_change(self, read_model: str, seen: Mapping[int, int], *, wait_seconds: float) -> bool:
         """Whether it moved on from what `shown` said before, within the wait."""
         return await self._wait(lambda: self.shown(read_model) != seen, wait_seconds)
+
+    async def still_shows(self, read_models: Sequence[str], wanted: Mapping[int, int]) -> bool:
+        """Whether rows that were read before this call show every wanted seq (by partition)."""
+        return await show_at_least(self._postgres, read_models, wanted)
 
     async def _wait(self, is_so: Callable[[], bool], wait_seconds: float) -> bool:
         if is_so():
@@ -75,14 +82,15 @@ class PositionWatch:
                     await self._pass_on_news()
 
     async def _pass_on_news(self) -> None:
-        """Wake waiters at every notification; ends when the first one begins to wait."""
+        """Wake waiters at every notification; ends when the first one begins to wait, or nothing is known any more."""
         was_waited_for = self._waiters > 0
-        while was_waited_for or not self._waiters:
+        while (was_waited_for or not self._waiters) and not self._is_unsure:
             await self._news.wait()
             self._news.clear()
             await self._wake()
 
     async def _poll(self, connection: Connection) -> None:
+        self._is_unsure = False
         found: dict[str, dict[int, int]] = {}
         for row in await connection.fetch(SQL["positions"]):
             found.setdefault(row["read_model"], {})[row["partition"]] = row["seq"]
@@ -96,6 +104,8 @@ class PositionWatch:
     def _on_notice(self, text: str) -> None:
         notice = parse_notice(text)
         if notice is None:
+            self._seqs, self._is_unsure = {}, True
+            self._news.set()
             return
         for read_model in notice.read_models:
             seqs = dict(self._seqs.get(read_model, {}))

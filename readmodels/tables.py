@@ -14,6 +14,7 @@ from readmodels import (
     clients,
     consumer_reports,
     factors,
+    identifiers,
     mailbox_uses,
     parked_facts,
     pauses,
@@ -29,6 +30,7 @@ from runtime.statements import load_statements, of_table
 
 _BUILT: Mapping[str, Mapping[str, str]] = {
     "accounts": accounts.SQL,
+    "identifiers": identifiers.SQL,
     "sessions": sessions.SQL,
     "factors": factors.SQL,
     "clients": clients.SQL,

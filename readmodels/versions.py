@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from readmodels.checkpoints import lock_checkpoints_everywhere
+from readmodels.checkpoints import lock_checkpoints_everywhere, tell_to_look_again
 from runtime.postgres import Connection, Postgres, PostgresUnavailableError
 from runtime.statements import load_statements
 
@@ -107,6 +107,7 @@ async def show(tx: Connection, version: Version) -> None:
     names = {"name": version.projector, "read_model": version.read_model}
     await tx.execute(SQL["drop_view"].format(**names))
     await tx.execute(SQL["serve"].format(**names))
+    await tell_to_look_again(tx)
 
 
 async def switch(postgres: Postgres, now: Version | None, then: Version) -> None:

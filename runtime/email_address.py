@@ -21,12 +21,6 @@ def canonical_email(text: str) -> str | None:
     return f"{local}@{domain}"
 
 
-def canonical_of_known(text: str) -> str | None:
-    """As `canonical_email`, of an address that it took before. Most are plain, and need no look at every letter."""
-    lower = text.lower()
-    return lower if lower.isascii() and "xn--" not in lower else canonical_email(text)
-
-
 def _validated(text: str) -> email_validator.ValidatedEmail:
     """Holds for the canonical form too: what folds to something that is no address is none either."""
     if len(text) > MAX_EMAIL_CHARACTERS or "=?" in text:

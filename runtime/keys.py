@@ -61,6 +61,11 @@ def keyed_digest(key: bytes, *parts: bytes) -> bytes:
     return hmac.new(key, message, hashlib.sha256).digest()
 
 
+def address_digest(pepper: bytes, canonical: str) -> bytes:
+    """What an e-mail address is called in the log, so that the log leaks none. `canonical` is its compared form."""
+    return keyed_digest(pepper, canonical.encode())
+
+
 def _derive(secret: bytes, purpose: str) -> bytes:
     info = f"chancery/v1/{purpose}".encode()
     return HKDF(algorithm=SHA256(), length=_KEY_BYTES, salt=None, info=info).derive(secret)

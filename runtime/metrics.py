@@ -214,6 +214,12 @@ RISK_CONCLUSIONS = CounterMetric(
         "outcome": "`given` or `refused`",
     },
 )
+RISK_PASSED_OVER = CounterMetric(
+    name="chancery_risk_passed_over",
+    meaning="Records of a topic that the risk worker could not count, and passed over",
+    shown_by="risk",
+    labels={"topic": "the topic", "flaw": "what is wrong with them, as in [risk](risk.md)"},
+)
 
 _HEAD = """# Metrics
 

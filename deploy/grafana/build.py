@@ -191,6 +191,12 @@ DASHBOARDS: Mapping[str, Sequence[Panel]] = {
             },
         ),
         Panel(
+            title="Records that the risk worker cannot count",
+            queries={
+                "{{flaw}}": "sum by (flaw) (increase(chancery_risk_passed_over_total[15m])) or vector(0)"
+            },
+        ),
+        Panel(
             title="Refused decisions",
             unit="ops",
             queries={

@@ -3,6 +3,7 @@
 Faust is at-least-once at best: it acknowledges events that it cancelled or skipped, and those whose handler raised. So
 nothing is acknowledged by it (`acks=False`): `places` says what was handled, `Worker` commits that, and nothing that
 was concluded is marked as concluded before its command counts. Its web server is off, and no agent uses `take()`.
+What cannot be counted, whoever put it into a topic, is told to `pass_over` and has been handled.
 """
 
 import asyncio
@@ -27,10 +28,22 @@ from projectors.risk.rules import (
     Tally,
     conclusions_of_source,
     count_of,
+    is_ahead,
     is_history,
     judge,
 )
-from projectors.risk.signals import GUESSES, Signal, headers_of, read_signal, time_of
+from projectors.risk.signals import (
+    GUESSES,
+    MOST_CHARACTERS,
+    Flaw,
+    FlawedError,
+    Signal,
+    Told,
+    headers_of,
+    read_json,
+    read_signal,
+    time_of,
+)
 from runtime.clock import utc_now
 from runtime.kafka_access import KafkaAccess
 
@@ -42,6 +55,8 @@ REBALANCE_SECONDS = 8.0
 was to deal them. Heartbeats say nothing then: brokers give new members minutes."""
 
 Conclude = Callable[[Conclusion], Awaitable[None]]
+PassOver = Callable[[TP, int, Flaw], None]
+"""Told of each record that cannot be counted: where it lies, its offset, and what is wrong with it."""
 
 
 class FromSource(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,14 +80,15 @@ class Broker:
 class Counting:
     """The Faust application. Failures go to `failed`, and nothing goes on after one."""
 
-    def __init__(self, broker: Broker, limits: Limits, conclude: Conclude, folder: str) -> None:
-        self.app = new_app(broker, folder)
+    def __init__(self, broker: Broker, limits: Limits, conclude: Conclude, pass_over: PassOver) -> None:
+        self.app = new_app(broker)
         self.places: Places[TP] = Places()
         self.topics = frozenset({broker.public_topic, sources_topic(broker.group)})
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.sending: set[asyncio.Future[Any]] = set()
         self._limits = limits
         self._conclude = conclude
+        self._pass_over = pass_over
         self._tables = {rule: self._table(rule, broker.partitions) for rule in RULES}
         self._sources = self.app.topic(
             sources_topic(broker.group),
@@ -104,19 +120,30 @@ class Counting:
         await self._each(stream, self._judge_source)
 
     async def _each(self, stream: StreamT[Any], handle: Callable[[EventT[Any]], Awaitable[None]]) -> None:
-        """Whatever fails stops here: to go on would pass the event over."""
+        """Whatever fails stops here: to go on would pass the event over in silence."""
         async for event in stream.events():
+            message = event.message
             try:
-                await handle(event)
-                self.places.handled(event.message.tp, event.message.offset)
+                try:
+                    await handle(event)
+                except FlawedError as error:
+                    self._pass_over(message.tp, message.offset, error.flaw)
+                self.places.handled(message.tp, message.offset)
             except Exception as error:  # noqa: BLE001  # the worker ends with it, and is restarted
                 if not self.failed.done():
                     self.failed.set_exception(error)
                 await asyncio.Event().wait()
 
     async def _judge(self, event: EventT[Any]) -> None:
-        signal = read_signal(headers_of(event.message.headers), event.message.value)
-        if signal is None or is_history(signal.at, utc_now()):
+        message = event.message
+        told = Told(
+            partition=message.partition,
+            key=message.key,
+            value=message.value,
+            headers=headers_of(message.headers),
+        )
+        signal = read_signal(told)
+        if signal is None or _is_history(signal.at):
             return
         await self._tell_source(signal)
         count = count_of(signal)
@@ -147,10 +174,10 @@ class Counting:
         self.sending.add(future)
 
     async def _judge_source(self, event: EventT[Any]) -> None:
-        told = _from_source(event)
-        if is_history(datetime.fromtimestamp(told.at, UTC), utc_now()):
+        told, source = _from_source(event), _source_of(event)
+        if _is_history(_time(told.at)):
             return
-        source, table = (event.message.key or b"").decode(), self._tables["sources"]
+        table = self._tables["sources"]
         tally = Tally.of(table[source].value())
         if told.session_id:
             for found in conclusions_of_source(
@@ -163,16 +190,22 @@ class Counting:
             table[source] = after.stored()
 
 
-def new_app(broker: Broker, folder: str) -> Any:
-    """No web server, and no topics of its own making. It wants a folder, and leaves it empty."""
-    return faust.App(
+class FolderlessApp(faust.App):
+    """Tables are in memory. Folders that Faust would make nevertheless outlive a worker that is killed."""
+
+    def _create_directories(self) -> None:
+        return
+
+
+def new_app(broker: Broker) -> Any:
+    """No web server, and no topics of its own making."""
+    return FolderlessApp(
         broker.group,
         broker=[f"kafka://{one}" for one in broker.access.bootstrap.split(",")],
         broker_credentials=_credentials(broker.access),
         autodiscover=False,
         web_enabled=False,
         store="memory://",
-        datadir=folder,
         topic_allow_declare=False,
         topic_disable_leader=True,
         topic_partitions=broker.partitions,
@@ -224,4 +257,27 @@ def _moment_of_source(event: EventT[Any] | None) -> float:
 
 
 def _from_source(event: EventT[Any]) -> FromSource:
-    return msgspec.json.decode(event.message.value or b"", type=FromSource)
+    """Our own record; FlawedError if somebody else wrote to our topic."""
+    return read_json(event.message.value, FromSource)
+
+
+def _source_of(event: EventT[Any]) -> str:
+    key: bytes = event.message.key or b""
+    if not key or len(key) > MOST_CHARACTERS:
+        raise FlawedError("unreadable")
+    return key.decode(errors="replace")
+
+
+def _time(seconds: float) -> datetime:
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        raise FlawedError("unreadable") from None
+
+
+def _is_history(at: datetime) -> bool:
+    """FlawedError for the other end of time."""
+    now = utc_now()
+    if is_ahead(at, now):
+        raise FlawedError("ahead")
+    return is_history(at, now)

@@ -98,6 +98,11 @@ def is_history(at: datetime, now: datetime) -> bool:
     return now - at > HISTORY
 
 
+def is_ahead(at: datetime, now: datetime) -> bool:
+    """So far that no clock of ours has told it. Its window would be kept until then."""
+    return at - now > HISTORY
+
+
 def count_of(signal: Signal) -> Count | None:
     """What the account's own window counts of it."""
     event = signal.event

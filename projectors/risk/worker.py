@@ -2,15 +2,16 @@
 
 import asyncio
 import contextlib
-import tempfile
+import itertools
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from faust.types import TP
 
 from projectors.metrics import Metrics
 from projectors.risk.counting import Broker, Counting
 from projectors.risk.rules import Conclusion, Limits
+from projectors.risk.signals import Flaw
 from projectors.risk.standstill import Standstill
 from projectors.system_commands import CommandApi, CommandRefusedError, CommandUnansweredError
 from runtime.health import Health
@@ -43,14 +44,16 @@ class Worker:
         self._api = api
         self._health = health
         self._metrics = metrics
+        self._told: set[tuple[TP, Flaw]] = set()
 
     async def run(self, broker: Broker, limits: Limits) -> None:
         """Until cancelled, or until something failed that only a new start can mend."""
-        with tempfile.TemporaryDirectory(prefix="chancery-risk-") as folder:
-            counting = Counting(broker, limits, self.conclude, folder)
-            async with counting_runs(counting):
-                self._health.set(PART, None)
-                await self._keep_committing(counting)
+        counting = Counting(broker, limits, self.conclude, self.pass_over)
+        for topic, flaw in itertools.product(counting.topics, get_args(Flaw)):
+            self._metrics.passed_over.labels(topic, flaw)
+        async with counting_runs(counting):
+            self._health.set(PART, None)
+            await self._keep_committing(counting)
 
     async def conclude(self, conclusion: Conclusion) -> None:
         """Return once the command counts or is refused for good. CommandUnansweredError after a long time."""
@@ -71,6 +74,14 @@ class Worker:
             self._health.set("command-api", None)
             self._count(conclusion, "given")
             return
+
+    def pass_over(self, tp: TP, offset: int, flaw: Flaw) -> None:
+        """The metric counts them all; the log names the first of each kind in each partition."""
+        self._metrics.passed_over.labels(tp.topic, flaw).inc()
+        if (tp, flaw) not in self._told:
+            self._told.add((tp, flaw))
+            place = f"{tp.topic}, partition {tp.partition}, offset {offset}"
+            _log.warning("a record cannot be counted and is passed over", place=place, flaw=flaw)
 
     async def _give(self, conclusion: Conclusion) -> None:
         account_id, session_id = conclusion.account_id, conclusion.session_id
@@ -96,7 +107,7 @@ class Worker:
         while True:
             await asyncio.wait({counting.failed}, timeout=COMMIT_SECONDS)
             if counting.failed.done():
-                counting.failed.result()
+                await end(counting)
             if counting.app.should_stop:
                 raise CountingEndedError(str(counting.app.crash_reason))
             await commit(counting)
@@ -142,6 +153,14 @@ async def whereabouts(counting: Counting) -> tuple[Mapping[TP, int], Mapping[TP,
         fetched = {tp: await consumer.position(tp) for tp in wanted}
     places = {tp: known.get(tp, place) for tp, place in fetched.items() if place is not None}
     return places, {tp: end or 0 for tp, end in ends.items()}
+
+
+async def end(counting: Counting) -> None:
+    """With the failure, once what was handled before it is committed: or the same would come, and fail, for ever."""
+    try:
+        await commit(counting)
+    finally:
+        counting.failed.result()
 
 
 async def commit(counting: Counting) -> None:

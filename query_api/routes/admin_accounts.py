@@ -9,16 +9,19 @@ from fastapi import APIRouter, Query, Request, Response
 from query_api.parameters import is_id
 from query_api.schemas import AccountPage, AccountView, LiveSessionsView
 from query_api.services import ADMIN, BEARER, PRESENT_ONLY, Services, UseServices, require_complete
-from readmodels.accounts import Account, account_of_any_status, accounts_by_email
+from readmodels.accounts import Account, account_of_any_status, accounts_of_any_status
 from readmodels.factors import Factors, factors_of_all
+from readmodels.identifiers import identifier_by_name
 from readmodels.sessions import Session, live_sessions
 from runtime.clock import rfc3339
 from runtime.email_address import canonical_email
+from runtime.encoding import base32
+from runtime.keys import address_digest
 from runtime.serving.answers import AnswerError, failure, json_answer, problem
 from runtime.serving.problems import problems
 
-MOST_ACCOUNTS = 200
-"""One account can have an address, and a few registrations may wait for it."""
+_BY_EMAIL = ("identifiers", "accounts")
+"""Each in its own partition: that of the address, and that of the address which the account signed up with."""
 router = APIRouter(
     tags=["admin"],
     prefix="/v1/admin/accounts",
@@ -31,18 +34,23 @@ router = APIRouter(
 async def find(
     request: Request, services: UseServices, email: Annotated[str, Query(max_length=1000)]
 ) -> Response:
-    """The accounts whose address this is, in any spelling: the one that has it, and registrations that wait."""
+    """The accounts that an address belongs to, in any spelling.
+
+    They are the one that has it, or that holds it still because its change can be undone, and registrations that wait.
+    """
     canonical = canonical_email(email)
     if canonical is None:
         title = "This is not an e-mail address that mail can be sent to."
         errors = [{"pointer": "/query/email", "detail": title}]
         raise AnswerError(problem(422, "invalid-email", title, errors=errors))
-    await services.positions.wait(request, "accounts", "factors")
-    shown = services.positions.shown("accounts")
-    found = await accounts_by_email(services.postgres, canonical, limit=MOST_ACCOUNTS)
-    if not found:
-        await require_complete(request, services, "accounts")
-    content = {"items": await _views(services, found), "next": None}
+    identifier = base32(address_digest(services.pepper, canonical))
+    async with services.positions.reading(request, *_BY_EMAIL, "factors") as shown:
+        named = (await identifier_by_name(services.postgres, identifier)).account_ids
+        found = await accounts_of_any_status(services.postgres, named)
+        views = await _views(services, found)
+    if not found or len(found) < len(named):
+        await require_complete(request, services, *_BY_EMAIL)
+    content = {"items": views, "next": None}
     return json_answer(200, content, shown).response()
 
 
@@ -50,10 +58,8 @@ async def find(
     "/{account_id}", responses={200: {"model": AccountView}, **problems(404)}, response_class=Response
 )
 async def one(request: Request, account_id: str, services: UseServices) -> Response:
-    await services.positions.wait(request, "accounts", "factors")
-    shown = services.positions.shown("accounts")
-    account = await _account(request, account_id, services)
-    (view,) = await _views(services, [account])
+    async with services.positions.reading(request, "accounts", "factors") as shown:
+        (view,) = await _views(services, [await _account(request, account_id, services)])
     return json_answer(200, view, shown).response()
 
 
@@ -64,10 +70,9 @@ async def one(request: Request, account_id: str, services: UseServices) -> Respo
 )
 async def sessions(request: Request, account_id: str, services: UseServices) -> Response:
     """The sessions that live, newest first; how others began and ended is in the timeline."""
-    await services.positions.wait(request, "accounts", "sessions")
-    shown = services.positions.shown("sessions")
-    account = await _account(request, account_id, services)
-    live = await live_sessions(services.postgres, account.account_id, services.clock())
+    async with services.positions.reading(request, "accounts", "sessions") as shown:
+        account = await _account(request, account_id, services)
+        live = await live_sessions(services.postgres, account.account_id, services.clock())
     return json_answer(200, {"sessions": [_session(session) for session in live]}, shown).response()
 
 

@@ -19,10 +19,9 @@ router = APIRouter(tags=["me"], dependencies=[BEARER])
 
 @router.get("/v1/me", responses={200: {"model": Me}}, response_class=Response)
 async def me(request: Request, person: UsePerson, services: UseServices) -> Response:
-    await services.positions.wait(request, "accounts", "factors")
-    shown = services.positions.shown("accounts")
-    account = await _account(request, person, services)
-    factors = await factors_of(services.postgres, person.account_id)
+    async with services.positions.reading(request, "accounts", "factors") as shown:
+        account = await _account(request, person, services)
+        factors = await factors_of(services.postgres, person.account_id)
     content: dict[str, Any] = {
         "account_id": account.account_id,
         "email": account.email,
@@ -37,17 +36,15 @@ async def me(request: Request, person: UsePerson, services: UseServices) -> Resp
 @router.get("/v1/me/factors", responses={200: {"model": FactorsView}}, response_class=Response)
 async def factors(request: Request, person: UsePerson, services: UseServices) -> Response:
     """Each of the own second factors: what `/v1/me` names, with times, and with the ids that removing takes."""
-    await services.positions.wait(request, "factors")
-    shown = services.positions.shown("factors")
-    found = await factors_of(services.postgres, person.account_id)
+    async with services.positions.reading(request, "factors") as shown:
+        found = await factors_of(services.postgres, person.account_id)
     return json_answer(200, factors_view(found), shown).response()
 
 
 @router.get("/v1/me/sessions", responses={200: {"model": Sessions}}, response_class=Response)
 async def sessions(request: Request, person: UsePerson, services: UseServices) -> Response:
-    await services.positions.wait(request, "sessions")
-    shown = services.positions.shown("sessions")
-    live = await live_sessions(services.postgres, person.account_id, services.clock())
+    async with services.positions.reading(request, "sessions") as shown:
+        live = await live_sessions(services.postgres, person.account_id, services.clock())
     content = {"sessions": [_session(session, person) for session in live]}
     return json_answer(200, content, shown).response()
 
@@ -56,8 +53,8 @@ async def sessions(request: Request, person: UsePerson, services: UseServices) -
 @router.get("/oauth/userinfo", response_class=Response)
 async def userinfo(request: Request, person: UsePerson, services: UseServices) -> Response:
     """OpenID Connect Core section 5.3: what the token's scopes allow to be seen."""
-    await services.positions.wait(request, "accounts")
-    account = await _account(request, person, services)
+    async with services.positions.reading(request, "accounts"):
+        account = await _account(request, person, services)
     claims: dict[str, Any] = {"sub": account.account_id}
     if "email" in person.scopes:
         claims |= {"email": account.email, "email_verified": account.email_verified}

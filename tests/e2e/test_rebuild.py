@@ -178,7 +178,7 @@ async def test_rows_that_are_not_what_the_log_says_are_found_and_replaced_only_o
     ("arguments", "code", "sentence"),
     [
         (("rebuild", "sessions", "--to", "v1"), 1, "sessions_v1 serves already; rebuild --to v2"),
-        (("rebuild", "nothing", "--to", "v2"), 1, "nothing is none of accounts, sessions, "),
+        (("rebuild", "nothing", "--to", "v2"), 1, "nothing is none of accounts, identifiers, sessions, "),
         (("rebuild", "sessions", "--to", "two"), 2, "two is no version; say v2, for example"),
         (
             ("switch", "sessions", "--to", "v7"),

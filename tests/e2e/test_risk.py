@@ -1,6 +1,7 @@
 """Risk from end to end: what people do, what is concluded, what they are told; also while the worker is killed."""
 
 import asyncio
+import itertools
 import re
 import uuid
 import zlib
@@ -28,6 +29,7 @@ NOTICE, FLAG, STEP_UP = "owner_notice.requested", "session.flagged", "session.st
 QUIET_SECONDS = 3.0
 FAILURES = {**A_DAY, "CHANCERY_RISK_FAILURES": "6"}
 """Fewer than the stack's own worker waits for."""
+_SEQS = itertools.count(1)
 
 
 async def guess(chancery: Chancery, person: Person, times: int) -> None:
@@ -207,6 +209,12 @@ async def test_the_workers_own_topics_are_safe_and_nothing_else_was_made(chancer
             assert await admin.partition_count(f"{risk.group}-__assignor-__leader") == 0
 
 
+async def test_a_worker_that_is_killed_leaves_no_file_behind(chancery: Chancery, tmp_path: Path) -> None:
+    async with risk_process(chancery, {"TMPDIR": str(tmp_path)}) as risk:
+        await risk.kill()
+        assert files_of(tmp_path, risk.group) == []
+
+
 async def test_the_worker_stops_when_it_is_told_to_and_says_what_it_did(chancery: Chancery) -> None:
     person = await chancery.new_person()
     async with risk_process(chancery, FAILURES) as risk:
@@ -219,6 +227,11 @@ async def test_the_worker_stops_when_it_is_told_to_and_says_what_it_did(chancery
 
         await eventually(has_counted, within_seconds=TOLD_SECONDS)
         assert await risk.stop() == 0
+
+
+def files_of(folder: Path, group: str) -> list[Path]:
+    """What is in its folder for temporary files, and what Faust would make where the process runs."""
+    return [*folder.iterdir(), *Path().glob(f"{group}-data")]
 
 
 def own_topics_of(chancery: Chancery) -> Topics:
@@ -259,13 +272,14 @@ async def publish(
     await public.start()
     try:
         for event in events:
-            headers = {"ce_type": event.type, "ce_time": moment, "ce_id": uuid.uuid4().hex}
+            partition = zlib.crc32(event.subject.encode()) % topics.partitions
+            headers = {"ce_type": event.type, "ce_time": moment, "ce_id": f"{partition}:{next(_SEQS)}:0"}
             record = KafkaRecord(
                 key=event.subject.encode(),
                 value=catalogue.encode(event),
                 headers=tuple((name, value.encode()) for name, value in headers.items()),
             )
-            assert await public.publish(zlib.crc32(record.key) % topics.partitions, [record]) == 1
+            assert await public.publish(partition, [record]) == 1
     finally:
         await public.stop()
 

@@ -11,8 +11,15 @@ from prometheus_client import CollectorRegistry
 
 from events.account import EmailVerified, ProfileChanged, RegistrationDiscarded
 from events.fact import Event
+from events.identifier import (
+    IdentifierClaimed,
+    IdentifierClaimedByChange,
+    IdentifierReleased,
+    IdentifierReserved,
+    ReservationDropped,
+)
 from events.signing_keys import SigningKeyCreated
-from events.streams import SIGNING_KEYS, client_stream
+from events.streams import SIGNING_KEYS, client_stream, stream
 from eventstore.memory_log import MemoryLog
 from projectors.follower import Batch, read_log_id
 from projectors.keep_going import OutrunError
@@ -129,7 +136,7 @@ STEPS = st.lists(
     st.builds(Cut, st.integers(1, 7), st.integers(1, 3), st.integers(0, 1), st.none() | st.integers(0, 20)),
     max_size=12,
 )
-DEEDS = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 7)), min_size=1, max_size=25)
+DEEDS = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 14)), min_size=1, max_size=25)
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -166,7 +173,8 @@ async def require_same_rows(
     people = [account_id_in(0) for _ in range(3)]
     for number, (person, deed) in enumerate(deeds):
         at = NOON + number * timedelta(days=5)
-        await scribe.write(stream_of(people[person]), *deeds_of(people[person])[deed:][:2], at=at)
+        name, commit = commit_of(people[person], deed)
+        await scribe.write(name, *commit, at=at)
     await empty(postgres)
     await build(log, keys, new_tables(postgres), [])
     expected = await dump(postgres)
@@ -176,6 +184,30 @@ async def require_same_rows(
     await build_in_steps(log, keys, builders, steps)
     await build(log, keys, new_tables(postgres), [])
     assert await dump(postgres) == expected
+
+
+def commit_of(account_id: str, deed: int) -> tuple[str, list[Event]]:
+    """A deed and the one after it, in their stream: the person's, or that of its address."""
+    for name, deeds in (
+        (stream_of(account_id), deeds_of(account_id)),
+        (stream("identifier", account_id), deeds_at_address(account_id)),
+    ):
+        if deed < len(deeds):
+            return name, deeds[deed:][:2]
+        deed -= len(deeds)
+    raise AssertionError(deed)
+
+
+def deeds_at_address(account_id: str) -> list[Event]:
+    expiry = NOON + 15 * MINUTE
+    return [
+        IdentifierReserved(account_id=account_id, challenge_id="c", code_expires_at=expiry),
+        IdentifierReserved(account_id="another", challenge_id="d", code_expires_at=expiry),
+        IdentifierClaimed(account_id=account_id),
+        ReservationDropped(account_id="another"),
+        IdentifierClaimedByChange(account_id=account_id, change_id="change"),
+        *(IdentifierReleased(account_id=account_id, claim_id=claim) for claim in ("change", account_id)),
+    ]
 
 
 def deeds_of(account_id: str) -> list[Event]:

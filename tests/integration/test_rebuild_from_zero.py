@@ -1,9 +1,13 @@
-"""10,000 facts and more, of every kind: read models built anew are the same to the byte, and nobody is mailed again."""
+"""10,000 facts and more, of every kind: read models built anew are the same to the byte, and nobody is mailed again.
+
+PostgreSQL loses its schema, Valkey all that it holds.
+"""
 
 import asyncio
 from collections.abc import Sequence
 
 import pytest
+import redis
 from prometheus_client import CollectorRegistry
 
 from eventstore.provision import write_genesis
@@ -11,23 +15,28 @@ from projectors.metrics import Metrics
 from projectors.rebuild import begin, build, compare, hand_over
 from projectors.runner import Runner
 from projectors.tables import Tables
+from projectors.valkey_v1 import ValkeyV1
 from projectors.versions import VersionWatch
+from readmodels import valkey_keys
 from readmodels.dump import digests
 from readmodels.tables import READ_MODELS, create_tables
 from runtime.health import Health
 from runtime.postgres import Postgres
+from runtime.redis import Valkey
 from tests.support.crowd import KINDS, Crowd, SmallReads
 from tests.support.mailers import new_mailer
 from tests.support.memory_keys import KeyTopic
 from tests.support.post import post_box
 from tests.support.scribe import Scribe
 from tests.support.tasks import eventually, running
+from tests.support.valkey_dump import contents
 from tests.support.writers import now
 
 PARTITIONS = 4
 SEED = 1
 OF_THE_PAST = 205
 NEW = 25
+LATELY = 40
 LEAST_FACTS = 10_000
 BUILD_SECONDS = 60.0
 SETTLE_SECONDS = 1.0
@@ -94,6 +103,45 @@ async def place(postgres: Postgres) -> Place:
     await write_genesis(place.log, now)
     await create_tables(postgres)
     return place
+
+
+async def test_valkey_holds_the_same_again_after_it_lost_all(
+    postgres: Postgres, valkey: Valkey, valkey_admin: "redis.Redis"
+) -> None:
+    """First it follows people as they act, with few facts at a time; then it begins with all of the log, twice."""
+    place = Place(postgres)
+    await write_genesis(place.log, now)
+    health, metrics = Health(), Metrics(CollectorRegistry())
+    sink = ValkeyV1(valkey, metrics, partitions=PARTITIONS)
+    runner = Runner(place.log, place.keys.keyring(), sink, health, metrics)
+
+    async def is_built() -> bool:
+        marked = valkey_admin.hlen(valkey_keys.FRESH) == PARTITIONS
+        reached = [valkey_admin.hget(valkey_keys.checkpoint(one), "next_offset") for one in range(PARTITIONS)]
+        ends = [str(await place.log.end(one)) for one in range(PARTITIONS)]
+        return marked and reached == ends
+
+    async with running(runner.run()):
+        await place.crowd.live(OF_THE_PAST)
+        await place.crowd.stay(LATELY)
+        await eventually(is_built, within_seconds=BUILD_SECONDS)
+        followed, again = contents(valkey_admin), []
+        for is_generous in (False, True):
+            place.log.generous = is_generous
+            valkey_admin.flushall()
+            await eventually(is_built, within_seconds=BUILD_SECONDS)
+            again.append(contents(valkey_admin))
+    assert again[0] == again[1]
+    assert (again[0].sessions, again[0].books) == (followed.sessions, followed.books)
+    assert again[0].revocations < followed.revocations, "those of the past are kept by whoever followed only"
+    assert again[0].sessions.count(b"\n") == LATELY
+    assert len(again[0].revocations) == len(again[0].pushed) == 2 * LATELY + LATELY // 2
+    assert place.crowd.facts >= LEAST_FACTS
+    print(  # noqa: T201  # the number of trials, for whoever runs it with -s
+        f"rebuild of Valkey: {place.crowd.facts} facts, {LATELY} sessions, {len(again[0].revocations)} revocations"
+    )
+    valkey_admin.hset(f"{valkey_keys.checkpoint(0)}", "seq", "0")
+    assert contents(valkey_admin) != again[0], "a changed member does not show"
 
 
 async def test_ten_thousand_facts_make_the_same_rows_again_and_no_mail(place: Place) -> None:

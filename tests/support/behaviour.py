@@ -19,6 +19,7 @@ from tests.support.examples import MINUTE, recorded
 from tests.unit.test_events import example
 
 OWN_IDS = ("account_id", "session_id", "client_id", "kid", "jti")
+MORE_OWN_IDS = {"identifiers": ("claim_id",)}
 FIRST: dict[str, type[Event]] = {
     "accounts": AccountRegistered,
     "sessions": SessionStarted,
@@ -44,7 +45,8 @@ def _stories(read_model: str, handles: frozenset[type[Event]]) -> Iterator[list[
     for number, pair in enumerate(itertools.product(kinds, repeat=2)):
         facts = []
         for place, cls in enumerate([*first, *pair]):
-            fact = recorded(_with_ids(example(cls), f"n{number}"), f"{cls.type.partition('.')[0]}-n{number}")
+            event = _with_ids(example(cls), f"n{number}", MORE_OWN_IDS.get(read_model, ()))
+            fact = recorded(event, f"{cls.type.partition('.')[0]}-n{number}")
             at = fact.at + number * MINUTE
             facts.append(
                 structs.replace(fact, at=at, position=Position(partition=0, seq=number), number=place)
@@ -52,6 +54,6 @@ def _stories(read_model: str, handles: frozenset[type[Event]]) -> Iterator[list[
         yield facts
 
 
-def _with_ids(event: Event, own: str) -> Event:
+def _with_ids(event: Event, own: str, more: tuple[str, ...]) -> Event:
     names = {field.name for field in fields(event)}  # type: ignore[arg-type]  # every fact is a dataclass
-    return replace(event, **{name: own for name in OWN_IDS if name in names})  # type: ignore[type-var]  # as above
+    return replace(event, **{name: own for name in (*OWN_IDS, *more) if name in names})  # type: ignore[type-var]  # as above

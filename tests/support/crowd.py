@@ -6,13 +6,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from datetime import datetime, timedelta
 
+from events.client import ClientDeleted
 from events.codec import CATALOGUE
 from events.fact import Event
 from events.streams import SIGNING_KEYS, account_stream, client_stream, new_id, stream
 from eventstore.commit import Record
 from eventstore.memory_log import MemoryLog
 from projectors.versions import first_versions
-from tests.support.people import registered, session_of
+from tests.support.examples import refreshed
+from tests.support.people import client, given_up, registered, revoked, session_of
 from tests.support.scribe import Scribe
 from tests.support.writers import now
 from tests.unit.test_events import example
@@ -70,6 +72,18 @@ class Crowd:
             signed_up = replace(registered(account_id, at), email=f"{account_id}@example.com")
             await self._write(account_stream(account_id), signed_up, session_of(account_id, at=at), at=at)
 
+    async def stay(self, people: int) -> None:
+        """They are signed in now, twice: one session was refreshed, one ended. A machine client of each gave a token up."""
+        for number in range(people):
+            account_id, at = new_id(self._chance.randrange(1024)), now()
+            name, machine = account_stream(account_id), client_stream(account_id)
+            kept, ended = session_of(account_id, 1, at), session_of(account_id, 2, at)
+            await self._write(name, registered(account_id, at - _PAST), kept, ended, at=at)
+            await self._write(name, refreshed(2, at, kept.session_id), revoked(ended), at=at)
+            await self._write(machine, client(account_id), given_up(f"jti-{account_id}", at + _STEP), at=at)
+            if number % 2:
+                await self._write(machine, ClientDeleted(deleted_at=at), at=at)
+
     async def _write(self, name: str, *events: Event, at: datetime) -> None:
         await self._scribe.write(name, *events, at=at)
         self.written.update(event.type for event in events)
@@ -88,6 +102,7 @@ def _one_of_each(number: int, account_id: str) -> Iterator[tuple[str, Event]]:
         "session_id": f"{account_id}-s1",
         "client_id": account_id,
         "change_id": account_id,
+        "claim_id": account_id,
         "kid": f"kid-{number}",
         "jti": f"jti-{number}",
     }

@@ -23,7 +23,7 @@ from projectors.risk.rules import (
     judge,
     window_start,
 )
-from projectors.risk.signals import Signal, UnreadableEventError, read_signal
+from projectors.risk.signals import Flaw, FlawedError, Signal, Told, read_signal
 from tests.support.examples import MINUTE, NOON
 
 HOUR = timedelta(hours=1)
@@ -188,23 +188,55 @@ def test_a_window_begins_where_that_of_the_table_does(at: datetime) -> None:
     assert window_start(at, HOUR).timestamp() == pytest.approx(begin)
 
 
-def test_a_signal_is_read_from_the_public_feed_and_others_pass() -> None:
-    headers = {
+TOLD = Told(
+    partition=0,
+    key=b"a",
+    value=catalogue.encode(FAILED),
+    headers={
         "ce_type": b"chancery.sign_in.failed.v1",
         "ce_time": b"2026-01-31T12:00:00.000000Z",
-        "ce_id": b"log/0:1:0",
-    }
-    value = catalogue.encode(FAILED)
-    assert read_signal(headers, value) == Signal(event=FAILED, at=NOON, position="log/0:1:0")
-    assert read_signal({**headers, "ce_type": b"chancery.session.revoked.v1"}, value) is None
-    assert read_signal({**headers, "ce_type": b"\xff"}, value) is None
-    assert read_signal({}, b"a stranger's record") is None
-    older = read_signal(headers, b'{"account_id": "a", "cause": "locked"}')
+        "ce_id": b"0:1:0",
+    },
+)
+
+
+def told(value: bytes | None = TOLD.value, **headers: bytes) -> Told:
+    """Like the other one, but for this."""
+    return replace(TOLD, value=value, headers={**TOLD.headers, **headers})
+
+
+def test_a_signal_is_read_from_the_public_feed_and_what_means_nothing_passes() -> None:
+    assert read_signal(TOLD) == Signal(event=FAILED, at=NOON, position="0:1:0")
+    assert read_signal(told(ce_type=b"chancery.session.revoked.v1")) is None
+    older = read_signal(told(b'{"account_id": "a", "cause": "locked"}'))
     assert older is not None
     assert older.event == SignInFailed(account_id="a", cause="locked", source="")
-    for broken in (b"{", b"{}", None):
-        with pytest.raises(UnreadableEventError):
-            read_signal(headers, broken)
+
+
+@pytest.mark.parametrize(
+    ("record", "flaw"),
+    [
+        (replace(TOLD, headers={}), "foreign"),
+        (told(ce_type=b""), "foreign"),
+        (told(ce_type=b"\xff"), "unknown-type"),
+        (told(ce_type=b"chancery.sign_in.failed.v2"), "unknown-type"),
+        (told(b"{"), "unreadable"),
+        (told(b"{}"), "unreadable"),
+        (told(None), "unreadable"),
+        (told(b'{"account_id":"\\ud800","cause":"locked"}'), "unreadable"),
+        (told(b'{"account_id":"a","cause":"locked","source":"' + b"s" * 201 + b'"}'), "unreadable"),
+        (told(ce_time=b"2026-01-31T12:00:00"), "unreadable"),
+        (told(ce_time=b"\xff"), "unreadable"),
+        (told(ce_id=b"log/0:1:0"), "unreadable"),
+        (told(ce_id=b"1:1:0"), "misplaced"),
+        (replace(TOLD, key=b"b"), "misplaced"),
+        (replace(TOLD, key=None), "misplaced"),
+    ],
+)
+def test_a_record_that_cannot_be_counted_says_why(record: Told, flaw: Flaw) -> None:
+    with pytest.raises(FlawedError) as found:
+        read_signal(record)
+    assert (found.value.flaw, str(found.value)) == (flaw, flaw)
 
 
 def test_a_place_moves_from_one_event_to_the_next_and_never_past_one() -> None:
