@@ -22,6 +22,10 @@ from command_api.fellows import Fellows, open_fellows
 from command_api.grants import Grants
 from command_api.new_sessions import NewSessions
 from command_api.open_writer import Opened, open_writer, stop
+from command_api.passkey_proof import PasskeyProof
+from command_api.passkey_rules import Passkeys
+from command_api.passkey_sign_in import PasskeySignIn
+from command_api.passkeys import OwnPasskeys
 from command_api.password_proof import PasswordProof
 from command_api.password_reset import CodeRules, PasswordResets
 from command_api.profile import Profile
@@ -34,6 +38,7 @@ from command_api.routes import (
     factors,
     me,
     oauth,
+    passkeys,
     password_resets,
     sessions,
     signing_keys,
@@ -55,10 +60,12 @@ from events.streams import SIGNING_KEYS, partition_of
 from eventstore.errors import CorruptLogError, OverloadedError, TryAgainError, UnavailableError
 from eventstore.writer import Writer
 from runtime.circuit import show_circuits
+from runtime.factor_settings import parse_origins
 from runtime.health import Health
 from runtime.keys import DerivedKeys, derive_keys
 from runtime.logs import get_logger
 from runtime.metrics import COMMANDS_OPEN, DECISION_SECONDS, PASSWORDS_IN_WORK, VOID_RECORDS
+from runtime.passkeys import RelyingParty
 from runtime.passwords import PasswordPool, PasswordPoolFullError
 from runtime.rate_counters import CONNECTION_SECONDS, RateCounters
 from runtime.redis import Valkey
@@ -139,7 +146,16 @@ def _app(services: Services, vitals: Vitals, deadline_seconds: float) -> FastAPI
     app = new_app("Chancery Command API", vitals)
     app.state.services = services
     app.state.deadline_seconds = deadline_seconds
-    for noun in (oauth, sessions, me, accounts, password_resets, email_changes, factors):  # the busiest first
+    for noun in (
+        oauth,
+        sessions,
+        me,
+        accounts,
+        password_resets,
+        email_changes,
+        factors,
+        passkeys,
+    ):  # the busiest first
         app.include_router(noun.router)
     for seldom in (clients, signing_keys, admin_accounts, system):
         app.include_router(seldom.router)
@@ -165,31 +181,32 @@ def _services(
     )
     tokens = Tokens(writer, keys, _token_policy(settings), clock)
     callers = Callers(writer, tokens, clock)
-    sign_ins = _sign_in_rules(settings, lock_out, keys, tokens)
+    passkeys = _passkeys(settings, keys)
+    passkey_proof = PasskeyProof(executor, writer, passkeys)
+    sign_ins = _sign_in_rules(settings, lock_out, Challenges(keys, passkeys), NewSessions(keys, tokens))
     proof = PasswordProof(executor, writer, passwords)
-    codes = _code_rules(settings)
     return Services(
         callers=callers,
         rate_limits=rate_limits,
         sign_up=SignUp(executor, opened.keyring, passwords, keys, _sign_up_rules(settings)),
         sign_in=SignIn(executor, writer, passwords, keys, sign_ins),
-        second_step=SecondStep(executor, keys, sign_ins),
+        second_step=SecondStep(executor, passkey_proof, passkeys, keys, sign_ins),
+        own_passkeys=OwnPasskeys(executor, passkeys, timedelta(seconds=settings.recent_sign_in_seconds)),
+        passkey_sign_in=PasskeySignIn(executor, passkey_proof, passkeys, sign_ins.sessions, clock),
         second_factors=SecondFactors(executor, proof, keys, _factor_rules(settings, lock_out)),
         sign_out=SignOut(executor, callers, tokens, keys),
         grants=Grants(executor, callers, tokens, rate_limits),
         clients=Clients(executor),
         key_rotation=KeyRotation(executor, writer, KeyPolicy.of(settings), clock),
         profile=Profile(executor, proof, passwords, lock_out),
-        password_resets=PasswordResets(executor, passwords, keys, codes),
+        password_resets=PasswordResets(executor, passwords, keys, _code_rules(settings)),
         email_changes=EmailChanges(
             executor,
             writer,
             proof,
             errands,
             keys,
-            EmailChangeRules(
-                codes=codes, lock_out=lock_out, undo=timedelta(seconds=settings.email_undo_seconds)
-            ),
+            _email_change_rules(settings, lock_out),
         ),
         closing=Closing(proof, lock_out, timedelta(days=settings.close_grace_days)),
         admin_accounts=AdminAccounts(executor),
@@ -219,12 +236,14 @@ def _sign_up_rules(settings: Settings) -> SignUpRules:
     )
 
 
-def _sign_in_rules(settings: Settings, lock_out: LockOut, keys: DerivedKeys, tokens: Tokens) -> SignInRules:
+def _sign_in_rules(
+    settings: Settings, lock_out: LockOut, challenges: Challenges, sessions: NewSessions
+) -> SignInRules:
     return SignInRules(
         lock_out=lock_out,
         challenge_lifetime=timedelta(seconds=settings.second_factor_seconds),
-        sessions=NewSessions(keys, tokens),
-        challenges=Challenges(keys),
+        sessions=sessions,
+        challenges=challenges,
     )
 
 
@@ -235,6 +254,17 @@ def _factor_rules(settings: Settings, lock_out: LockOut) -> FactorRules:
         recent=timedelta(seconds=settings.recent_sign_in_seconds),
         lock_out=lock_out,
     )
+
+
+def _passkeys(settings: Settings, keys: DerivedKeys) -> Passkeys:
+    origins = parse_origins(settings.passkey_origins) or (f"http://localhost:{settings.command_port}",)
+    party = RelyingParty(rp_id=settings.passkey_rp_id, name=settings.totp_issuer, origins=origins)
+    return Passkeys(party, timedelta(seconds=settings.passkey_seconds), keys.passkey_key)
+
+
+def _email_change_rules(settings: Settings, lock_out: LockOut) -> EmailChangeRules:
+    undo = timedelta(seconds=settings.email_undo_seconds)
+    return EmailChangeRules(codes=_code_rules(settings), lock_out=lock_out, undo=undo)
 
 
 def _code_rules(settings: Settings) -> CodeRules:

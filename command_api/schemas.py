@@ -4,6 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from command_api.passkey_schemas import PasskeyBody, RequestOptions
 from events.risk import RiskReason
 
 MAX_TEXT = 1024
@@ -90,11 +91,12 @@ class ChallengeBody(RequestBody):
     challenge: Annotated[str, Field(min_length=1, max_length=MAX_TEXT, examples=["csc_…"])]
     totp: Code | None = None
     recovery_code: Code | None = None
+    passkey: PasskeyBody | None = None
 
     @model_validator(mode="after")
     def _has_one_answer(self) -> Self:
-        if [self.totp, self.recovery_code].count(None) != 1:
-            raise ValueError("give exactly one of totp and recovery_code")
+        if [self.totp, self.recovery_code, self.passkey].count(None) != 2:  # noqa: PLR2004  # all but one
+            raise ValueError("give exactly one of totp, recovery_code and passkey")
         return self
 
 
@@ -137,6 +139,7 @@ class SignInChallenge(BaseModel):
     challenge: str
     factors: list[str]
     expires_in: int
+    passkey_options: RequestOptions | None = None
     position: str
 
 

@@ -13,6 +13,8 @@ from command_api.clients import Clients
 from command_api.close_account import Closing
 from command_api.email_change import EmailChanges
 from command_api.grants import Grants
+from command_api.passkey_sign_in import PasskeySignIn
+from command_api.passkeys import OwnPasskeys
 from command_api.password_reset import PasswordResets
 from command_api.profile import Profile
 from command_api.rate_limits import ByAddress, RateLimits
@@ -34,6 +36,8 @@ class Services:
     sign_in: SignIn
     second_step: SecondStep
     second_factors: SecondFactors
+    own_passkeys: OwnPasskeys
+    passkey_sign_in: PasskeySignIn
     sign_out: SignOut
     grants: Grants
     clients: Clients

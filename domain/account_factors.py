@@ -16,6 +16,7 @@ from domain.factor_commands import (
     ConfirmTotp,
     FactorCommand,
     IssueRecoveryCodes,
+    PreparePasskey,
     RegisterPasskey,
     RemovePasskey,
     RemoveTotp,
@@ -67,6 +68,9 @@ def decide_factors(state: Account, command: FactorCommand) -> tuple[Event, ...]:
             return _remove_totp(state, command)
         case IssueRecoveryCodes():
             return _issue_recovery_codes(state, command)
+        case PreparePasskey():
+            _require_room(require_recent_session(state, command))
+            return ()
         case RegisterPasskey():
             return _register_passkey(state, command)
         case RemovePasskey():
@@ -147,8 +151,7 @@ def _register_passkey(state: Account, command: RegisterPasskey) -> tuple[Event, 
         raise InvalidPasskey
     if any(passkey.credential_id == command.credential_id for passkey in factors.passkeys):
         raise PasskeyKnown
-    if len(factors.passkeys) >= MAX_PASSKEYS:
-        raise TooManyPasskeys
+    _require_room(active)
     registered = PasskeyRegistered(
         passkey_id=command.passkey_id,
         challenge_id=command.challenge_id,
@@ -161,6 +164,11 @@ def _register_passkey(state: Account, command: RegisterPasskey) -> tuple[Event, 
         email=active.email,
     )
     return (registered, *_strengthened(active, command, passkey_method(is_synced=command.is_synced)))
+
+
+def _require_room(active: Active) -> None:
+    if len(active.factors.passkeys) >= MAX_PASSKEYS:
+        raise TooManyPasskeys
 
 
 def _remove_passkey(state: Account, command: RemovePasskey) -> tuple[Event, ...]:

@@ -105,6 +105,15 @@ class IssueRecoveryCodes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PreparePasskey:
+    """Whether this session could register a passkey now, before anybody touches an authenticator."""
+
+    acting_session_id: str
+    recent: timedelta
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RegisterPasskey:
     """A credential whose registration is right. `credential_id` and `public_key` (COSE) are base64url."""
 
@@ -135,6 +144,7 @@ FactorCommand = (
     | ConfirmTotp
     | RemoveTotp
     | IssueRecoveryCodes
+    | PreparePasskey
     | RegisterPasskey
     | RemovePasskey
 )

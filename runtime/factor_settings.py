@@ -1,7 +1,16 @@
 """Settings of second factors. What stands below a field is its row in `docs/reference/configuration.md`."""
 
-from pydantic import Field
+import re
+
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_ORIGIN = re.compile(
+    r"https://[a-z0-9-]+(\.[a-z0-9-]+)*(:\d{1,5})?"
+    r"|http://([a-z0-9-]+\.)*localhost(:\d{1,5})?"
+    r"|android:apk-key-hash:[A-Za-z0-9_-]{43}"
+)
+"""As browsers and Android write it. Without TLS they offer passkeys only to pages on the same machine."""
 
 
 class FactorSettings(BaseSettings):
@@ -19,7 +28,22 @@ class FactorSettings(BaseSettings):
     """What authenticator apps show above the codes: the name of your service."""
     passkey_seconds: int = Field(default=300, ge=1, le=3600)
     """How long options for a passkey are good, to register one or to sign in."""
-    passkey_rp_id: str = "localhost"
+    passkey_rp_id: str = Field(default="localhost", max_length=253, pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)*$")
     """The domain that passkeys belong to (WebAuthn: relying party id). They are lost if it changes."""
     passkey_origins: str = ""
     """Where pages may use passkeys from, separated by commas, such as `https://id.example.com`; empty: `http://localhost` with the port of the Command API."""
+
+    @field_validator("passkey_origins")
+    @classmethod
+    def _are_origins(cls, value: str) -> str:
+        for origin in parse_origins(value):
+            if _ORIGIN.fullmatch(origin) is None:
+                raise ValueError(
+                    f"{origin!r} is no origin: give scheme, host and port as a browser does, in small letters and "
+                    "without a path, such as https://id.example.com"
+                )
+        return value
+
+
+def parse_origins(text: str) -> tuple[str, ...]:
+    return tuple(origin for part in text.split(",") if (origin := part.strip()))

@@ -21,7 +21,7 @@ class LimitSettings(BaseSettings):
     limit_address_sign_ups: RateSetting = Rate(1200, 60)
     """`POST /v1/accounts` from one prefix. One too many: 429."""
     limit_address_sign_ins: RateSetting = Rate(6000, 60)
-    """`POST /v1/sessions` and its second step, `/challenge`, from one prefix. One too many: 429."""
+    """`POST /v1/sessions`, `/v1/sessions/challenge`, `/v1/passkey-sessions` and its `/options` from one prefix. One too many: 429."""
     limit_address_codes: RateSetting = Rate(6000, 60)
     """Codes that one prefix presents: `POST /v1/email-verifications`, `/v1/password-resets/confirm`, `/v1/email-changes/undo`. One too many: 429."""
     limit_address_mails: RateSetting = Rate(1200, 60)
@@ -35,7 +35,7 @@ class LimitSettings(BaseSettings):
     limit_alone_divisor: int = Field(default=3, ge=1, le=1000)
     """Divides every rate in a process that counts alone, because Valkey does not answer."""
     limit_sign_in_failures: int = Field(default=10, ge=1)
-    """Wrong passwords, codes of an authenticator app and recovery codes of one account in a row. One too many: lock-out: right ones fail as well, with the same answer; passkeys do not."""
+    """Wrong passwords of one account in a row. One too many: lock-out: the right password fails as well, with the same answer."""
     limit_lock_out_seconds: int = Field(default=900, ge=1)
     """How long the lock-out lasts; running sessions go on."""
     limit_code_failures: int = Field(default=10, ge=1)

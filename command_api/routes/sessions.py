@@ -35,10 +35,12 @@ async def sign_in(body: SignInBody, call: UseCall, services: UseServices) -> Res
     response_class=Response,
 )
 async def answer_challenge(body: ChallengeBody, call: UseCall, services: UseServices) -> Response:
-    """Once for each challenge, step of the authenticator app and recovery code."""
+    """Once for each challenge, step of the authenticator app and recovery code. A passkey signs `passkey_options`."""
     step = services.second_step
     if body.totp is not None:
         return (await step.with_totp(call, body.challenge, body.totp)).response()
+    if body.passkey is not None:
+        return (await step.with_passkey(call, body.challenge, body.passkey)).response()
     assert body.recovery_code is not None
     return (await step.with_recovery_code(call, body.challenge, body.recovery_code)).response()
 
