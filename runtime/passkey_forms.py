@@ -75,9 +75,11 @@ def has_backup_eligibility(data: bytes) -> bool:
     return bool(data[_FLAGS] & _BACKUP_ELIGIBLE)
 
 
-def is_offered_key(key: Any) -> bool:
+def is_offered_key(public_key: bytes) -> bool:
     """Whether it is a COSE key of ES256, Ed25519 or RS256, with nothing beside it (WebAuthn section 5.8.5)."""
-    match key:
+    if len(public_key) > _MAX_PUBLIC_KEY or end_of_item(public_key, depth_left=1) != len(public_key):
+        return False
+    match _loaded(public_key):
         case {1: 2, 3: -7, -1: 1, -2: bytes(x), -3: bytes(y), **rest}:
             return not rest and len(x) == len(y) == _COORDINATE_BYTES
         case {1: 1, 3: -8, -1: 6, -2: bytes(x), **rest}:
@@ -116,10 +118,10 @@ def _is_attested_data(data: bytes, credential_id: bytes) -> bool:
     end = begin + int.from_bytes(data[_ID_LENGTH], "big")
     if data[begin:end] != credential_id:
         return False
-    end_of_key = end_of_item(data, end, depth_left=1)
-    if end_of_key is None or end_of_key - end > _MAX_PUBLIC_KEY:
+    end_of_key = end_of_item(data, end)
+    if end_of_key is None or not is_offered_key(data[end:end_of_key]):
         return False
-    return is_offered_key(_loaded(data[end:end_of_key])) and _ends_after_extensions(data, end_of_key)
+    return _ends_after_extensions(data, end_of_key)
 
 
 def _ends_after_extensions(data: bytes, at: int) -> bool:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-import cbor2
 from webauthn import (
     generate_authentication_options,
     generate_registration_options,
@@ -30,6 +29,7 @@ from webauthn.helpers.structs import (
     AuthenticatorAssertionResponse,
     AuthenticatorAttestationResponse,
     AuthenticatorSelectionCriteria,
+    CredentialDeviceType,
     PublicKeyCredentialDescriptor,
     RegistrationCredential,
     ResidentKeyRequirement,
@@ -153,7 +153,10 @@ def parse_members(members: Mapping[str, str]) -> dict[str, bytes] | None:
 def verify_registration(
     party: RelyingParty, registration: Registration, challenge: bytes
 ) -> NewCredential | None:
-    """The new credential, None if anything about it is wrong (WebAuthn section 7.1)."""
+    """The new credential, None if anything about it is wrong (WebAuthn section 7.1).
+
+    Without an attestation py_webauthn does not look whether the key is one, so that is seen to here.
+    """
     if not (
         0 < len(registration.credential_id) <= MAX_CREDENTIAL_ID
         and is_wanted_client_data(registration.client_data)
@@ -176,13 +179,13 @@ def verify_registration(
             require_user_verification=True,
             supported_pub_key_algs=list(ALGORITHMS),
         )
-        _require_point(verified.credential_public_key)
+        decoded_public_key_to_cryptography(decode_credential_public_key(verified.credential_public_key))
     except (WebAuthnException, ValueError):
         return None
     return NewCredential(
         credential_id=base64url(verified.credential_id),
         public_key=base64url(verified.credential_public_key),
-        is_synced=verified.credential_device_type == "multi_device",
+        is_synced=verified.credential_device_type == CredentialDeviceType.MULTI_DEVICE,
         sign_count=verified.sign_count,
     )
 
@@ -195,6 +198,7 @@ def verify_assertion(
     if not (
         base64url(assertion.credential_id) == credential.credential_id
         and public_key is not None
+        and is_offered_key(public_key)
         and is_wanted_client_data(assertion.client_data)
         and is_assertion_data(assertion.authenticator_data)
         and has_backup_eligibility(assertion.authenticator_data) == credential.is_synced
@@ -222,13 +226,6 @@ def verify_assertion(
     except (WebAuthnException, ValueError):
         return None
     return verified.new_sign_count
-
-
-def _require_point(public_key: bytes) -> None:
-    """ValueError unless it is a key that a signature can be checked with: without attestation nothing was, so far."""
-    if not is_offered_key(cbor2.loads(public_key)):
-        raise ValueError("not a key of an algorithm that was offered")
-    decoded_public_key_to_cryptography(decode_credential_public_key(public_key))
 
 
 def _descriptors(credential_ids: Sequence[str]) -> list[PublicKeyCredentialDescriptor]:
