@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from runtime.encoding import base64url
 from runtime.passkeys import (
+    NewCredential,
     creation_options,
     parse_members,
     request_options,
@@ -47,6 +48,10 @@ from tests.support.relying_party import (
 POINT = {-2: b"\x01" * 32, -3: b"\x02" * 32}
 BOMB = bytes.fromhex("d81c81d81d00")
 """An array that holds itself, by tags 28 and 29."""
+GROWING = b"\x98\x1e\xd8\x1c\x81\x00" + b"".join(
+    b"\xd8\x1c\x82" + 2 * (b"\xd8\x1d" + cbor2.dumps(number)) for number in range(29)
+)
+"""Thirty arrays, each of which is twice the one before: written out, that is gigabytes."""
 EXTENSIONS = cbor2.dumps({"credProtect": 2})
 
 CLIENT_LIES: dict[str, Lies] = {
@@ -87,6 +92,7 @@ DATA_LIES: dict[str, Lies] = {
     "bytes at the end": Lies(tail=b"\x00"),
     "extensions that are no map": Lies(set_flags=EXTENDED, tail=b"\x80"),
     "extensions with a bomb": Lies(set_flags=EXTENDED, tail=b"\xa1\x61x" + BOMB),
+    "extensions with a growing bomb": Lies(set_flags=EXTENDED, tail=b"\xa1\x61x" + GROWING),
     "extensions that nest": Lies(set_flags=EXTENDED, tail=b"\xa1\x61x" + b"\x81" * 2000 + b"\x00"),
     "extensions that never end": Lies(set_flags=EXTENDED, tail=b"\xbf\x61x\x01\xff"),
     "an extension twice": Lies(set_flags=EXTENDED, tail=b"\xa2\x61x\x01\x61x\x02"),
@@ -115,6 +121,7 @@ ATTESTATION_LIES: dict[str, Lies] = {
     "nothing": Lies(attestation_object=b""),
     "a list": Lies(attestation_object=b"\x80"),
     "a bomb": Lies(attestation_object=BOMB),
+    "a growing bomb": Lies(attestation_object=GROWING),
     "deep nesting": Lies(attestation_object=b"\x81" * 8000 + b"\x00"),
     "a map that promises much": Lies(attestation_object=b"\xbb\xff\xff\xff\xff\xff\xff\xff\xff"),
     "bytes that are promised": Lies(attestation_object=b"\xa1\x63fmt\x5a\x7f\xff\xff\xff"),
@@ -138,6 +145,7 @@ KEYS: dict[str, bytes] = {
     "a list": cbor2.dumps([1, 2, 3]),
     "a number": b"\x01",
     "a bomb": BOMB,
+    "a growing bomb": GROWING,
     "a key twice": b"\xa2\x01\x02\x01\x02",
     "true for 1": b"\xa4" + cbor2.dumps(True) + cbor2.dumps({1: 1, 3: -8, -1: 6, -2: b"x" * 32})[1:],
     "nothing": b"",
@@ -161,8 +169,7 @@ def test_a_passkey_of_each_algorithm_that_is_offered_registers_and_signs(algorit
 
 def registered_as(one: Known, *, is_synced: bool, sign_count: int) -> object:
     assert one.authenticator.key is not None
-    return replace(
-        one.credential,
+    return NewCredential(
         credential_id=base64url(one.authenticator.credential_id),
         public_key=base64url(cose_of(one.authenticator.key)),
         is_synced=is_synced,
