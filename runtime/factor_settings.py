@@ -29,7 +29,7 @@ class FactorSettings(BaseSettings):
     passkey_seconds: int = Field(default=300, ge=1, le=3600)
     """How long options for a passkey are good, to register one or to sign in."""
     passkey_rp_id: str = Field(default="localhost", max_length=253, pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)*$")
-    """The domain that passkeys belong to (WebAuthn: relying party id). They are lost if it changes."""
+    """The domain that passkeys belong to (WebAuthn: relying party id). They are lost if it changes. See [passkeys](../how-to/passkeys.md)."""
     passkey_origins: str = ""
     """Where pages may use passkeys from, separated by commas, such as `https://id.example.com`; empty: `http://localhost` with the port of the Command API."""
 

@@ -25,6 +25,8 @@ JSON_CALLS = [
     ("POST", "/v1/me/factors/totp/confirm"),
     ("DELETE", "/v1/me/factors/totp"),
     ("POST", "/v1/me/recovery-codes"),
+    ("POST", "/v1/me/passkeys"),
+    ("POST", "/v1/passkey-sessions"),
 ]
 FORM_CALLS = [("command", "/oauth/token"), ("command", "/oauth/revoke"), ("query", "/oauth/introspect")]
 MALFORMED = [

@@ -27,6 +27,8 @@ CODE = {"email": "nobody@example.com", "code": "00000000"}
 CALLS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "/v1/accounts": ("address-sign-ups", {"json": {"email": "no address", "password": PASSWORD}}),
     "/v1/sessions": ("address-sign-ins", {"json": {"email": "nobody@example.com", "password": PASSWORD}}),
+    "/v1/passkey-sessions/options": ("address-sign-ins", {}),
+    "/v1/passkey-sessions": ("address-sign-ins", {"json": {}}),
     "/v1/email-verifications": ("address-codes", {"json": CODE}),
     "/v1/email-verifications/resend": ("address-mails", {"json": {"email": "nobody@example.com"}}),
     "/v1/password-resets": ("address-mails", {"json": {"email": "nobody@example.com"}}),

@@ -12,6 +12,7 @@ from domain.factor_commands import (
     ConfirmTotp,
     IssueRecoveryCodes,
     PasskeyAnswer,
+    PreparePasskey,
     RecoveryAnswer,
     RegisterPasskey,
     RemovePasskey,
@@ -91,6 +92,7 @@ REMOVE = RemoveTotp(acting_session_id="s1", is_password_right=True, lock_out=LOC
 ISSUE = IssueRecoveryCodes(
     acting_session_id="s1", is_password_right=True, set_id="r2", lock_out=LOCK_OUT, at=NOON
 )
+PREPARE_PASSKEY = PreparePasskey(acting_session_id="s1", recent=RECENT, at=NOON)
 REGISTER_PASSKEY = RegisterPasskey(
     acting_session_id="s1",
     passkey_id="p1",

@@ -1,12 +1,16 @@
 """Passkeys at the running platform: how a person gets one and signs in with it."""
 
+import asyncio
+from collections import Counter
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 
+from localstack.ports import free_port_variables
 from tests.support.authenticator import HONEST, Authenticator, Lies
-from tests.support.chancery import Chancery, Person
+from tests.support.chancery import Chancery, Person, problem_code
 
 Answer = dict[str, Any]
 
@@ -66,3 +70,29 @@ async def challenge_of(chancery: Chancery, person: Person) -> Answer:
 async def answer_with(chancery: Chancery, challenge: str, passkey: Answer) -> httpx.Response:
     body = {"challenge": challenge, "passkey": passkey}
     return await chancery.command("POST", "/v1/sessions/challenge", json=body)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A person with a passkey."""
+
+    person: Person
+    passkey: Authenticator
+    passkey_id: str
+
+
+async def hold(chancery: Chancery, **more: Any) -> Held:
+    person = await chancery.new_person()
+    return Held(person, *await give_passkey(chancery, person, **more))
+
+
+def is_refused(answer: httpx.Response) -> bool:
+    return (answer.status_code, problem_code(answer)) == (401, "invalid-credentials")
+
+
+async def race(answers: list[Any]) -> Counter[int]:
+    return Counter(answer.status_code for answer in await asyncio.gather(*answers))
+
+
+def free_port() -> int:
+    return int(free_port_variables()["CHANCERY_COMMAND_PORT"])

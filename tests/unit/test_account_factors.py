@@ -54,6 +54,7 @@ from tests.support.factors import (
     EXPIRY,
     ISSUE,
     PASSKEY,
+    PREPARE_PASSKEY,
     RECENT,
     REGISTER_PASSKEY,
     REMOVE,
@@ -104,14 +105,14 @@ def test_a_code_that_was_not_asked_for_enrols_nothing() -> None:
     account(*ENROLLED).when(CONFIRM).then_refused(InvalidCode)
 
 
-@pytest.mark.parametrize("command", [START, CONFIRM, REGISTER_PASSKEY, REMOVE_PASSKEY])
+@pytest.mark.parametrize("command", [START, CONFIRM, PREPARE_PASSKEY, REGISTER_PASSKEY, REMOVE_PASSKEY])
 def test_abuse_e8_factors_change_only_in_a_session_that_began_lately(command: Any) -> None:
     before = (*BASE, TOTP_STARTED, *((PASSKEY, STRONG_BY_PASSKEY) if command is REMOVE_PASSKEY else ()))
     account(*before).when(replace(command, at=NOON + RECENT + MINUTE)).then_refused(RecentSignInNeeded)
     account(*before).when(replace(command, acting_session_id="s9")).then_refused(SessionEnded)
 
 
-@pytest.mark.parametrize("command", [START, REGISTER_PASSKEY, REMOVE_PASSKEY, REMOVE, ISSUE])
+@pytest.mark.parametrize("command", [START, PREPARE_PASSKEY, REGISTER_PASSKEY, REMOVE_PASSKEY, REMOVE, ISSUE])
 def test_abuse_e8_a_session_without_the_second_factor_changes_none(command: Any) -> None:
     """No such session outlives the first factor; should one, it is of no use here."""
     weak = SessionStrengthened(session_id="s1", amr=("pwd",), acr="aal1")
@@ -175,7 +176,10 @@ def test_an_account_has_only_so_many_passkeys() -> None:
         for n in range(MAX_PASSKEYS)
     ]
     one_more = replace(REGISTER_PASSKEY, passkey_id="px", challenge_id="kx", credential_id="cx")
-    account(*BASE, *many, STRONG_BY_PASSKEY).when(one_more).then_refused(TooManyPasskeys)
+    full = account(*BASE, *many, STRONG_BY_PASSKEY)
+    full.when(one_more).then_refused(TooManyPasskeys)
+    full.when(PREPARE_PASSKEY).then_refused(TooManyPasskeys)
+    account(*BASE, *many[1:], STRONG_BY_PASSKEY).when(PREPARE_PASSKEY).then_nothing()
 
 
 def test_removing_a_passkey_ends_other_sessions_and_one_that_is_not_there_is_refused() -> None:
