@@ -17,7 +17,6 @@ MAX_CREDENTIAL_ID = 1023
 MAX_CLIENT_DATA = 4096
 MAX_AUTHENTICATOR_DATA = 4096
 MAX_ATTESTATION = 8192
-_MAX_PUBLIC_KEY = 1024
 _FLAGS = 32
 """Where the flags stand in authenticator data, behind the hash of the relying party id (WebAuthn section 6.1)."""
 _FIXED_BYTES = 37
@@ -77,7 +76,7 @@ def has_backup_eligibility(data: bytes) -> bool:
 
 def is_offered_key(public_key: bytes) -> bool:
     """Whether it is a COSE key of ES256, Ed25519 or RS256, with nothing beside it (WebAuthn section 5.8.5)."""
-    if len(public_key) > _MAX_PUBLIC_KEY or end_of_item(public_key, depth_left=1) != len(public_key):
+    if end_of_item(public_key, depth_left=1) != len(public_key):
         return False
     match _loaded(public_key):
         case {1: 2, 3: -7, -1: 1, -2: bytes(x), -3: bytes(y), **rest}:

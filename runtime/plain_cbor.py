@@ -26,13 +26,12 @@ def end_of_item(raw: bytes, start: int = 0, depth_left: int = MAX_DEPTH) -> int 
         return at + number if number <= len(raw) - at else None
     if major in (_ARRAY, _MAP):
         return _end_of_children(raw, at, number * (2 if major == _MAP else 1), depth_left)
-    is_simple = major == _SIMPLE and at == start + 1 and number in _FALSE_TRUE_NULL
-    return at if is_simple else None
+    return at if major == _SIMPLE and number in _FALSE_TRUE_NULL else None
 
 
 def _end_of_children(raw: bytes, at: int, count: int, depth_left: int) -> int | None:
-    """Each child has at least one byte, so a count that promises more than there is ends nothing."""
-    if depth_left == 0 or count > len(raw) - at:
+    """Each child has at least one byte, so that a count which promises much costs no more than there is."""
+    if depth_left == 0:
         return None
     for _ in range(count):
         end = end_of_item(raw, at, depth_left - 1)

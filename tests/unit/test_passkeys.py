@@ -127,6 +127,13 @@ ATTESTATION_LIES: dict[str, Lies] = {
     "bytes that are promised": Lies(attestation_object=b"\xa1\x63fmt\x5a\x7f\xff\xff\xff"),
     "more than there can be": _altered(attStmt={"x": b"x" * 9000}),
 }
+FITTING = [
+    cbor2.loads(cose_of(key))
+    for key in (
+        ec.generate_private_key(ec.SECP256R1()),
+        rsa.generate_private_key(public_exponent=65537, key_size=2048),
+    )
+]
 KEYS: dict[str, bytes] = {
     "no point of the curve": cbor2.dumps({1: 2, 3: -7, -1: 1, **POINT}),
     "nothing but the first byte of a point": b"\x04",
@@ -138,6 +145,10 @@ KEYS: dict[str, bytes] = {
     "another curve than ES256's": cbor2.dumps({1: 2, 3: -7, -1: 2, -2: b"x" * 48, -3: b"y" * 48}),
     "a short RSA key": cbor2.dumps({1: 3, 3: -257, -1: b"\xff" * 128, -2: b"\x01\x00\x01"}),
     "a long RSA key": cbor2.dumps({1: 3, 3: -257, -1: b"\xff" * 600, -2: b"\x01\x00\x01"}),
+    "a coordinate with a zero in front": cbor2.dumps({**FITTING[0], -2: b"\0" + FITTING[0][-2]}),
+    "a modulus with a zero in front": cbor2.dumps({**FITTING[1], -1: b"\0" + FITTING[1][-1]}),
+    "RSA with the exponent 3": cbor2.dumps({**FITTING[1], -2: b"\3"}),
+    "RSA with a costly exponent that fits": cbor2.dumps({**FITTING[1], -2: b"\1" * 256}),
     "RSA with the exponent 1": cbor2.dumps({1: 3, 3: -257, -1: b"\xff" * 256, -2: b"\x01"}),
     "RSA with a costly exponent": cbor2.dumps({1: 3, 3: -257, -1: b"\xff" * 256, -2: b"\xff" * 256}),
     "no algorithm": cbor2.dumps({1: 2, -1: 1, **POINT}),
@@ -272,6 +283,11 @@ def test_abuse_f3_a_signature_of_another_key_or_over_other_bytes_is_refused(pass
     ):
         assert verify_assertion(PARTY, changed, CHALLENGE, passkey.credential) is None
     assert verify_assertion(PARTY, assertion, CHALLENGE, passkey.credential) is not None
+
+
+def test_a_stored_key_that_is_no_point_opens_nothing(passkey: Known) -> None:
+    stored = replace(passkey.credential, public_key=base64url(KEYS["no point of the curve"]))
+    assert verify_assertion(PARTY, passkey.assertion(), CHALLENGE, stored) is None
 
 
 def test_the_counter_is_told_and_not_judged(passkey: Known) -> None:
