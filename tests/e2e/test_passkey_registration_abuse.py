@@ -94,7 +94,8 @@ async def test_abuse_f4_an_ended_session_adds_nothing(chancery: Chancery) -> Non
     body = new_passkey(chancery).create(await creation_options(chancery, person))
     assert (await chancery.command("DELETE", "/v1/sessions", headers=person.bearer)).status_code == 204
     asked = await chancery.command("POST", "/v1/me/passkeys/options", headers=person.bearer)
-    for answer in (asked, await register(chancery, person, body)):
+    wrong = {**body, "rawId": "AQID"}
+    for answer in (asked, *[await register(chancery, person, one) for one in (body, wrong)]):
         assert (answer.status_code, problem_code(answer)) == (401, "invalid-token")
 
 
