@@ -41,7 +41,6 @@ def is_wanted_client_data(client_data: bytes) -> bool:
     return (
         members is not None
         and claimed_challenge(client_data) is not None
-        and all(isinstance(members.get(name), str) for name in ("type", "origin"))
         and members.get("crossOrigin", False) is False
         and "topOrigin" not in members
         and "tokenBinding" not in members

@@ -43,7 +43,7 @@ def test_the_end_of_a_plain_item_is_found_whatever_follows(value: object) -> Non
         "1817", "190017", "1a00000017", "1b0000000000000017",  # 23, longer than it need be
         "580161", "9801f6", "b80100f6",  # lengths, longer than they need be
         "5f6161ff", "7f6161ff", "9f01ff", "bf0101ff", "ff",  # indefinite lengths
-        "c001", "c249010000000000000000", "d81c81d81d00", "d9010081f6", "d82360", "d9d9f700",  # tags
+        "c001", "c249010000000000000000", "d81c81d81d00", "d9010081f6", "d82360", "d9d9f700", "d4", "d5",  # tags
         "f7", "f800", "f820", "f8ff", "e0", "f3", "f93c00", "fa3f800000", "fb3ff0000000000000",  # other simple values, floats
         "1c", "1d", "1e", "1f", "fc", "fd", "fe",  # reserved
         "18", "19ff", "5b7fffffffffffffff", "9b7fffffffffffffff", "bb8000000000000000", "", "a101", "8201",  # cut short
