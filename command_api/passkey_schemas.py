@@ -73,7 +73,7 @@ class CreationOptions(BaseModel):
 
 
 class RequestOptions(BaseModel):
-    """PublicKeyCredentialRequestOptionsJSON (WebAuthn section 5.1.8)."""
+    """PublicKeyCredentialRequestOptionsJSON (WebAuthn section 5.1.9)."""
 
     challenge: str
     timeout: int

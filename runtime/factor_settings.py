@@ -25,7 +25,7 @@ class FactorSettings(BaseSettings):
     totp_enrolment_seconds: int = Field(default=900, ge=1, le=86_400)
     """How long a new secret for an authenticator app waits for its first code."""
     totp_issuer: str = Field(default="Chancery", min_length=1, max_length=64, pattern=r"^[^:]+$")
-    """What authenticator apps show above the codes: the name of your service."""
+    """What authenticator apps show above the codes, and browsers when a passkey is made: the name of your service."""
     passkey_seconds: int = Field(default=300, ge=1, le=3600)
     """How long options for a passkey are good, to register one or to sign in."""
     passkey_rp_id: str = Field(default="localhost", max_length=253, pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)*$")

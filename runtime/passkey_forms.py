@@ -13,7 +13,7 @@ from runtime.plain_cbor import end_of_item
 from runtime.strict_json import StrictJsonError, parse_strict
 
 MAX_CREDENTIAL_ID = 1023
-"""WebAuthn section 7.1, step 25."""
+"""WebAuthn section 7.1."""
 MAX_CLIENT_DATA = 4096
 MAX_AUTHENTICATOR_DATA = 4096
 MAX_ATTESTATION = 8192
