@@ -41,6 +41,21 @@ async def test_abuse_f1_a_registration_is_good_once(chancery: Chancery) -> None:
     assert await race([register(chancery, person, body) for body in bodies]) == {201: 1, 400: RACERS - 1}
 
 
+async def test_abuse_f3_members_in_another_spelling_register_nothing(chancery: Chancery, held: Held) -> None:
+    good = new_passkey(chancery).create(await creation_options(chancery, held.person))
+    attestation = good["response"]["attestationObject"]
+    for body in (
+        {**good, "rawId": "AQID"},
+        {**good, "id": good["id"] + "=", "rawId": good["id"] + "="},
+        with_response(good, attestationObject=attestation + "="),
+        with_response(good, attestationObject=attestation.replace("_", "/").replace("-", "+") + " "),
+        with_response(good, clientDataJSON="A"),
+    ):
+        answer = await register(chancery, held.person, body)
+        assert (answer.status_code, problem_code(answer)) == (400, "invalid-passkey")
+    assert (await register(chancery, held.person, good)).status_code == 201
+
+
 async def test_abuse_f4_a_registration_is_for_the_account_and_session_that_asked(chancery: Chancery) -> None:
     person, other = [await chancery.new_person() for _ in range(2)]
     stolen_options = await creation_options(chancery, other)
