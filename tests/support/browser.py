@@ -54,7 +54,7 @@ def _fetch() -> None:
         _run(["apt-get", "-q", "update"])
     done = _run(["apt-get", "-q", "download", *_missing()])
     assert done.returncode == 0, f"put {NAME} on PATH; apt-get says: {done.stderr}"
-    for package in FETCHED.glob("*.deb"):
+    for package in sorted(FETCHED.glob("*.deb"), key=lambda one: one.name.startswith(NAME)):  # itself at last
         subprocess.run(["dpkg", "-x", str(package), str(FETCHED)], check=True, timeout=120)
         package.unlink()
 
