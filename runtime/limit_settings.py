@@ -35,7 +35,7 @@ class LimitSettings(BaseSettings):
     limit_alone_divisor: int = Field(default=3, ge=1, le=1000)
     """Divides every rate in a process that counts alone, because Valkey does not answer."""
     limit_sign_in_failures: int = Field(default=10, ge=1)
-    """Wrong passwords of one account in a row. One too many: lock-out: the right password fails as well, with the same answer."""
+    """Wrong passwords, codes of an authenticator app and recovery codes of one account in a row. One too many: lock-out: right ones fail as well, with the same answer; passkeys do not."""
     limit_lock_out_seconds: int = Field(default=900, ge=1)
     """How long the lock-out lasts; running sessions go on."""
     limit_code_failures: int = Field(default=10, ge=1)
