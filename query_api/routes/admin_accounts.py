@@ -37,6 +37,7 @@ async def find(
     """The accounts that an address belongs to, in any spelling.
 
     They are the one that has it, or that holds it still because its change can be undone, and registrations that wait.
+    An address lives in a partition of its own: a new one is found once that one is projected too, a moment later.
     """
     canonical = canonical_email(email)
     if canonical is None:
