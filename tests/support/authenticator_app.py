@@ -10,6 +10,8 @@ import pyotp
 from tests.support.chancery import Chancery, Person
 
 STEP_SECONDS = 30
+MARGIN_SECONDS = 10
+"""A code that is given away is good for so long at least."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -22,11 +24,11 @@ class App:
 
     @classmethod
     async def enrolled(cls, chancery: Chancery, person: Person) -> Self:
-        """Proven with the code of the step before now, so that the present one and the next are still good."""
+        """Proven with the oldest code that will do, so that later ones are still good."""
         begun = await start(chancery, person)
         assert begun.status_code == 201, begun.text
         app = cls(secret=begun.json()["secret"])
-        done = await confirm(chancery, person, app.code(-1))
+        done = await confirm(chancery, person, app.next_code())
         assert done.status_code == 200, done.text
         app.recovery_codes = done.json()["recovery_codes"]
         return app
@@ -37,8 +39,11 @@ class App:
         return pyotp.TOTP(self.secret).generate_otp(self.used)
 
     def next_code(self) -> str:
-        """The code of the step after the one that was used, which is good now if that was no later than now."""
-        return self.code(self.used + 1 - int(time.time()) // STEP_SECONDS)
+        """The code of the oldest step that is later than the one used, and good until the margin is over."""
+        now, oldest = time.time(), int(time.time() + MARGIN_SECONDS) // STEP_SECONDS - 1
+        step = max(self.used + 1, oldest)
+        assert step <= now // STEP_SECONDS + 1, "used up: the next code is good in some seconds only"
+        return self.code(step - int(now) // STEP_SECONDS)
 
     def wrong_code(self) -> str:
         return f"{(int(self.code()) + 1) % 10**6:06d}"

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from tests.e2e.faults.conftest import judged
+from tests.support.authenticator import Authenticator
 from tests.support.authenticator_app import App
 from tests.support.chancery import OTHER_PASSWORD, PASSWORD, Chancery, Person, bearer, new_email
 from tests.support.history import Command, History
@@ -37,12 +38,14 @@ OVERRUNS = 20
 WRONG_PASSWORDS = 200
 LIMIT = 10
 CALM_SECONDS = 4.0
+ORIGIN = "http://localhost:1"
+"""Of no page that there is."""
 
 
 @pytest.fixture(scope="module")
 async def replicas(arena: Chancery) -> AsyncIterator[list[Replica]]:
     """Each decides everything itself, so that they race in the log and nowhere else."""
-    async with fleet(arena, REPLICAS, QUICK, **RIVALS) as started:
+    async with fleet(arena, REPLICAS, QUICK, **RIVALS, CHANCERY_PASSKEY_ORIGINS=ORIGIN) as started:
         yield started
 
 
@@ -188,7 +191,7 @@ async def waiting_sign_in(history: History, letters: Letters) -> tuple[str, App]
     """The challenge of a sign-in, and the app whose owner began it. The app was proven a step before now."""
     email, headers = await person_at(history, letters)
     app = App(secret=(await ask(history, "/v1/me/factors/totp", None, **headers))["secret"])
-    proof = {"code": app.code(-1)}
+    proof = {"code": app.next_code()}
     app.recovery_codes = (await ask(history, "/v1/me/factors/totp/confirm", proof, **headers))[
         "recovery_codes"
     ]
@@ -208,8 +211,17 @@ async def recovery_code(history: History, letters: Letters) -> Code:
     return Code("/v1/sessions/challenge", "recovery_code.accepted", {"json": body})
 
 
+async def passkey(history: History, letters: Letters) -> Code:
+    _, headers = await person_at(history, letters)
+    own = Authenticator(origin=ORIGIN)
+    registration = own.create(await ask(history, "/v1/me/passkeys/options", None, **headers))
+    await ask(history, "/v1/me/passkeys", registration, **headers)
+    body = own.get(await ask(history, "/v1/passkey-sessions/options", None))
+    return Code("/v1/passkey-sessions", "passkey.accepted", {"json": body})
+
+
 @pytest.mark.parametrize(
-    "prepare", [sign_up_code, reset_code, change_code, undo_code, totp_code, recovery_code]
+    "prepare", [sign_up_code, reset_code, change_code, undo_code, totp_code, recovery_code, passkey]
 )
 @pytest.mark.timeout(300 * times(1))
 async def test_a_code_that_is_presented_sixteen_times_at_once_works_once(
