@@ -15,6 +15,7 @@ from eventstore.commit import (
     FORMAT_VERSION,
     Commit,
     Genesis,
+    Link,
     Position,
     Record,
     decode_commit,
@@ -75,7 +76,7 @@ class ChainReader:
             if link.seq != self.head.seq + 1 or link.prev != self.head.hash:
                 self._void(record)
                 return None
-            return self._extend(record, record.key, record.value)
+            return self._extend(record, record.key, record.value, link)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise self._corrupt(record, f"not a record of Chancery: {without_values(error)}") from None
 
@@ -85,7 +86,7 @@ class ChainReader:
         assert seq == self.head.seq + 1
         self._advance(offset, seq, record_hash)
 
-    def _extend(self, record: Record, key: bytes, value: bytes) -> Counted | None:
+    def _extend(self, record: Record, key: bytes, value: bytes, link: Commit | Link) -> Counted | None:
         record_hash = hash_record(key, value)
         if self.head.seq == -1:
             genesis = decode_genesis(value)
@@ -93,7 +94,7 @@ class ChainReader:
             self.log_id = genesis.log
             self._advance(record.offset, 0, record_hash)
             return None
-        commit = decode_commit(value)
+        commit = link if isinstance(link, Commit) else decode_commit(value)
         self._check_place(record, key, commit)
         self._advance(record.offset, commit.seq, record_hash)
         return self._counted(record, commit, record_hash)

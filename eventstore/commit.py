@@ -104,9 +104,15 @@ def encode(content: Commit | Genesis) -> bytes:
     return _ENCODER.encode(content)
 
 
-def decode_link(value: bytes) -> Link:
-    """Raises msgspec.MsgspecError or UnicodeDecodeError if `value` is no record of ours."""
-    return _LINK_DECODER.decode(value)
+def decode_link(value: bytes) -> Commit | Link:
+    """The whole commit where it is one, because to read a record twice costs.
+
+    Raises msgspec.MsgspecError or UnicodeDecodeError if `value` is no record of ours.
+    """
+    try:
+        return _COMMIT_DECODER.decode(value)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return _LINK_DECODER.decode(value)
 
 
 def decode_commit(value: bytes) -> Commit:

@@ -1,6 +1,7 @@
 """Between facts and what a commit stores: sealing on the way in, unsealing on the way out."""
 
-from collections.abc import Callable, Iterable, Sequence
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +15,7 @@ from eventstore.chain import Counted
 from eventstore.commit import Actor, Position, SealedEvent
 from eventstore.errors import MissingStreamError
 from eventstore.keyring import Keyring
-from eventstore.sealing import DataKey, key_id_of, place_of, seal, unseal
+from eventstore.sealing import Box, DataKey, box_of, place_of, seal, unseal
 
 
 class RecordedFact(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,19 +66,19 @@ async def open_commits(
     """As `open_commit`, for many at once."""
     wanted = [
         [
-            (number, event, key_id_of(event.sealed) if event.sealed else None)
+            (number, event, box_of(event.sealed) if event.sealed else None)
             for number, event in enumerate(counted.commit.events)
             if is_wanted(event)
         ]
         for counted in commits
     ]
-    key_ids = {key_id for events in wanted for *_, key_id in events if key_id is not None}
+    key_ids = {box.key_id for events in wanted for *_, box in events if box is not None}
     keys = await keyring.find_all(key_ids) if key_ids else {}
     return [
         tuple(
             [
-                _open_event(None if key_id is None else keys[key_id], counted, number, event)
-                for number, event, key_id in events
+                _read_event(counted, number, event, None if box is None else _unsealed(keys, event, box))
+                for number, event, box in events
             ]
         )
         for counted, events in zip(commits, wanted, strict=True)
@@ -103,12 +104,14 @@ def _seal_event(keyring: Keyring, stream: str, version: int, event: Event, at: d
     )
 
 
-def _open_event(key: DataKey | None, counted: Counted, number: int, event: SealedEvent) -> RecordedFact:
+def _unsealed(
+    keys: Mapping[uuid.UUID, DataKey | None], event: SealedEvent, box: Box
+) -> dict[str, Any] | None:
     """Without a key what is sealed reads as erased."""
-    personal = None
-    if key is not None:
-        personal = unseal(key, event.sealed, place_of(event.stream, event.version, event.type))
-    return _read_event(counted, number, event, personal)
+    key = keys[box.key_id]
+    if key is None:
+        return None
+    return unseal(key, box, place_of(event.stream, event.version, event.type))
 
 
 def _read_event(

@@ -9,7 +9,7 @@ import binascii
 import os
 import uuid
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from cryptography.exceptions import InvalidTag
@@ -33,6 +33,14 @@ class DataKey:
     cipher: AESGCM
 
 
+class Box(NamedTuple):
+    """Sealed bytes, taken apart."""
+
+    key_id: uuid.UUID
+    nonce: bytes
+    content: bytes
+
+
 def new_data_key(subject: str) -> tuple[DataKey, bytes]:
     """A fresh key and its raw bytes, which are to be wrapped and then forgotten."""
     raw = AESGCM.generate_key(bit_length=KEY_BYTES * 8)
@@ -49,20 +57,31 @@ def seal_bytes(key: DataKey, content: bytes, place: bytes) -> str:
     return base64.urlsafe_b64encode(key.key_id.bytes + nonce + box).rstrip(b"=").decode()
 
 
+def box_of(sealed: str) -> Box:
+    """UnsealError for what has not the form of it."""
+    try:
+        raw = base64.urlsafe_b64decode(sealed + "=" * (-len(sealed) % 4))
+    except (binascii.Error, ValueError):
+        raw = b""
+    if len(raw) <= _KEY_ID_BYTES + _NONCE_BYTES:
+        raise UnsealError("sealed fields are not in sealed form")
+    content_at = _KEY_ID_BYTES + _NONCE_BYTES
+    return Box(uuid.UUID(bytes=raw[:_KEY_ID_BYTES]), raw[_KEY_ID_BYTES:content_at], raw[content_at:])
+
+
 def key_id_of(sealed: str) -> uuid.UUID:
-    return uuid.UUID(bytes=_raw(sealed)[:_KEY_ID_BYTES])
+    return box_of(sealed).key_id
 
 
-def unseal(key: DataKey, sealed: str, place: bytes) -> dict[str, Any]:
+def unseal(key: DataKey, sealed: str | Box, place: bytes) -> dict[str, Any]:
     fields: dict[str, Any] = msgspec.json.decode(unseal_bytes(key, sealed, place), type=dict)
     return fields
 
 
-def unseal_bytes(key: DataKey, sealed: str, place: bytes) -> bytes:
-    raw = _raw(sealed)
-    nonce, box = raw[_KEY_ID_BYTES : _KEY_ID_BYTES + _NONCE_BYTES], raw[_KEY_ID_BYTES + _NONCE_BYTES :]
+def unseal_bytes(key: DataKey, sealed: str | Box, place: bytes) -> bytes:
+    box = box_of(sealed) if isinstance(sealed, str) else sealed
     try:
-        return key.cipher.decrypt(nonce, box, place)
+        return key.cipher.decrypt(box.nonce, box.content, place)
     except InvalidTag:
         raise UnsealError("sealed fields do not open here") from None
 
@@ -88,13 +107,3 @@ def unwrap(key_encryption_key: bytes, subject: str, key_id: uuid.UUID, wrapped: 
 
 def _wrapping_place(subject: str, key_id: uuid.UUID) -> bytes:
     return f"{subject}\x00{key_id}".encode()
-
-
-def _raw(sealed: str) -> bytes:
-    try:
-        raw = base64.urlsafe_b64decode(sealed + "=" * (-len(sealed) % 4))
-    except (binascii.Error, ValueError):
-        raw = b""
-    if len(raw) <= _KEY_ID_BYTES + _NONCE_BYTES:
-        raise UnsealError("sealed fields are not in sealed form")
-    return raw

@@ -211,7 +211,7 @@ class Settings(FactorSettings, LimitSettings):
     projection_lag_seconds: float = Field(default=10.0, gt=0)
     """A read model that is longer behind the log is `behind`, and fails the projectors' readiness."""
     changed_read_models: Literal["offer", "in-place"] = "offer"
-    """What projectors do about a read model that was made from another definition: say how it is [rebuilt](../how-to/change-a-read-model.md), or, with `in-place`, build it anew at once while reads of it answer 503; the local stack does the latter."""
+    """What projectors do about a read model that was made from another definition: say how it is [rebuilt](../how-to/change-a-read-model.md), or, with `in-place`, build it anew at once while reads of it at a position answer 503; the local stack does the latter."""
 
     @field_validator("secret_key")
     @classmethod

@@ -150,10 +150,11 @@ def _ignore_prev(reader: ChainReader, record: Record) -> Counted | None:
     """Only the number is compared."""
     assert record.key is not None
     assert record.value is not None
-    if decode_link(record.value).seq != reader.head.seq + 1:
+    link = decode_link(record.value)
+    if link.seq != reader.head.seq + 1:
         reader._void(record)
         return None
-    return reader._extend(record, record.key, record.value)
+    return reader._extend(record, record.key, record.value, link)
 
 
 def _call_it_nothing(command: Command, reason: str) -> None:
