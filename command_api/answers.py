@@ -51,6 +51,7 @@ TABLE: Mapping[type[Refusal], Row] = {
     r.FactorNeeded: Row(409, "factor-needed"),
     r.InvalidFactor: Row(401, "invalid-code"),
     r.InvalidPasskey: Row(400, "invalid-passkey"),
+    r.WrongPasskey: Row(401, "invalid-credentials"),
     r.PasskeyKnown: Row(409, "passkey-known"),
     r.TooManyPasskeys: Row(409, "too-many-passkeys"),
     r.UnknownPasskey: Row(404, "passkey-not-found"),

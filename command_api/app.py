@@ -193,7 +193,7 @@ def _services(
         second_step=SecondStep(executor, passkey_proof, passkeys, keys, sign_ins),
         own_passkeys=OwnPasskeys(executor, passkeys, timedelta(seconds=settings.recent_sign_in_seconds)),
         passkey_sign_in=PasskeySignIn(executor, passkey_proof, passkeys, sign_ins.sessions, clock),
-        second_factors=SecondFactors(executor, proof, keys, _factor_rules(settings, lock_out)),
+        second_factors=SecondFactors(executor, writer, proof, keys, _factor_rules(settings, lock_out)),
         sign_out=SignOut(executor, callers, tokens, keys),
         grants=Grants(executor, callers, tokens, rate_limits),
         clients=Clients(executor),

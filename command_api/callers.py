@@ -121,6 +121,11 @@ def acting_as(call: Call, caller: Person | Admin) -> Call:
     return replace(call, actor=actor)
 
 
+def acting_within(call: Call, person: Person) -> Call:
+    """As above, for answers that hold secrets: another session of the same person gets none of them under the key."""
+    return replace(acting_as(call, person), within=person.session_id)
+
+
 def _invalid_token() -> AnswerError:
     return AnswerError(
         problem(401, "invalid-token", "The access token is not valid.", headers=BEARER_CHALLENGE)

@@ -37,6 +37,7 @@ class Doubt:
 class Call:
     """`key` is the Idempotency-Key. Body, query and headers are kept to tell repetitions, and to hand the call on.
 
+    `within` is the session whose own answers are repeated under the key, and no other's; empty for all of the actor's.
     `deadline` is in the event loop's time. `stays` says that it was settled which process decides, and it is ours.
     """
 
@@ -48,6 +49,7 @@ class Call:
     ip: str | None
     user_agent: str | None
     actor: Actor = ANONYMOUS
+    within: str = ""
     raw_path: str = field(default="", repr=False)
     query: str = field(default="", repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)

@@ -91,7 +91,7 @@ class Executor:
     async def _run_once(
         self, call: Call, key: str, target: str, decide: Decide, origin: Origin
     ) -> Done[HttpAnswer]:
-        scope = f"{call.actor.kind}:{call.actor.id} {call.method} {call.path}"
+        scope = f"{call.actor.kind}:{call.actor.id} {call.method} {call.path} {call.within}".rstrip()
         digest = keyed_digest(self._request_key, b"key", scope.encode(), key.encode())
         body = call.body + b"?" + call.query.encode("latin-1")
         fingerprint = base32(keyed_digest(self._request_key, b"body", body))

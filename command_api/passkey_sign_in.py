@@ -9,7 +9,7 @@ from command_api.passkey_rules import Passkeys, parse_assertion
 from command_api.passkey_schemas import PasskeyBody
 from domain.account_state import Absent
 from domain.factor_commands import PasskeyAnswer, SignInWithPasskey
-from domain.refusals import InvalidCredentials
+from domain.refusals import WrongPasskey
 from events.account import SessionStarted
 from events.streams import account_stream, is_id
 from eventstore.writer import Draft
@@ -40,7 +40,7 @@ class PasskeySignIn:
 
     async def sign_in(self, call: Call, body: PasskeyBody) -> HttpAnswer:
         assertion = parse_assertion(body)
-        refused = refusal_answer(InvalidCredentials(), call.path)
+        refused = refusal_answer(WrongPasskey(), call.path)
         if assertion is None or assertion.user_handle is None:
             return refused
         account_id = base32(assertion.user_handle)

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from command_api.answers import position_header
-from command_api.callers import Person, acting_as
+from command_api.callers import Person, acting_within
 from command_api.calls import Call
 from command_api.executor import Executor
 from command_api.passkey_rules import Passkeys, credential_ids, parse_registration
@@ -32,12 +32,14 @@ class OwnPasskeys:
             options = self._passkeys.creation_options(holder, draft.at, person.account_id, person.session_id)
             return json_answer(200, options, position_header(draft.position))
 
-        return await self._executor.run(acting_as(call, person), account_stream(person.account_id), decide)
+        return await self._executor.run(
+            acting_within(call, person), account_stream(person.account_id), decide
+        )
 
     async def register(self, call: Call, person: Person, body: NewPasskeyBody) -> HttpAnswer:
         """201 with the passkey's id. The browser's answer is checked once, before the decision."""
         stream = account_stream(person.account_id)
-        call = await self._executor.settle(acting_as(call, person), stream)
+        call = await self._executor.settle(acting_within(call, person), stream)
         found, passkey_id = self._verify(person, body), new_id()
 
         def decide(draft: Draft) -> HttpAnswer:
@@ -71,7 +73,9 @@ class OwnPasskeys:
             draft.decide(account_stream(person.account_id), remove)
             return empty_answer(204, position_header(draft.position))
 
-        return await self._executor.run(acting_as(call, person), account_stream(person.account_id), decide)
+        return await self._executor.run(
+            acting_within(call, person), account_stream(person.account_id), decide
+        )
 
     def _prepared(self, draft: Draft, person: Person) -> Active:
         """The account, if this session may add a passkey to it."""

@@ -20,6 +20,7 @@ from runtime.settings import Settings
 ByAddress = Literal[
     "address-sign-ups", "address-sign-ins", "address-codes", "address-mails", "address-tokens"
 ]
+ByAccount = Literal["account-mails", "account-factors"]
 _BYTES = 15
 
 
@@ -42,6 +43,7 @@ class RateLimits:
             "address-mails": settings.limit_address_mails,
             "address-tokens": settings.limit_address_tokens,
             "account-mails": settings.limit_account_mails,
+            "account-factors": settings.limit_account_factors,
             "client-tokens": settings.limit_client_tokens,
         }
         return cls(counters, rates, key)
@@ -52,10 +54,10 @@ class RateLimits:
             address = request.client.host if request.client else None
             await self._count(request, name, prefix_of(address))
 
-    async def count_account(self, request: Request, account_id: str) -> None:
-        """As above for the mails that a signed-in account asks for."""
+    async def count_account(self, request: Request, name: ByAccount, account_id: str) -> None:
+        """As above for what a signed-in account asks for."""
         if not _was_counted(request):
-            await self._count(request, "account-mails", account_id)
+            await self._count(request, name, account_id)
 
     async def count_client(self, request: Request, client_id: str) -> None:
         """As above for the tokens of a client that has proven its secret: nobody else uses up what it has.

@@ -1,10 +1,11 @@
 """How a signed-in person enrols an authenticator app, and gets recovery codes beside any factor."""
 
+import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
 
 from command_api.answers import position_header, refusal_answer
-from command_api.callers import Person, acting_as
+from command_api.callers import Person, acting_within
 from command_api.calls import Call
 from command_api.executor import Executor
 from command_api.password_proof import PasswordProof
@@ -15,7 +16,7 @@ from domain.factors import RECOVERY_CODES, WaitingTotp
 from domain.refusals import WrongPassword
 from events.account import PasswordRejected
 from events.streams import account_stream, new_id
-from eventstore.writer import Draft
+from eventstore.writer import Draft, Writer
 from runtime.keys import DerivedKeys
 from runtime.recovery_codes import recovery_code
 from runtime.serving.answers import HttpAnswer, empty_answer, json_answer
@@ -34,16 +35,27 @@ class FactorRules:
 
 class SecondFactors:
     def __init__(
-        self, executor: Executor, proof: PasswordProof, keys: DerivedKeys, rules: FactorRules
+        self,
+        executor: Executor,
+        writer: Writer,
+        proof: PasswordProof,
+        keys: DerivedKeys,
+        rules: FactorRules,
     ) -> None:
         self._executor = executor
+        self._writer = writer
         self._proof = proof
         self._recovery_key = keys.recovery_key
         self._rules = rules
 
     async def start_totp(self, call: Call, person: Person) -> HttpAnswer:
+        """The picture is drawn before, beside the event loop: it takes as long as ten decisions."""
         stream = account_stream(person.account_id)
+        call = await self._executor.settle(acting_within(call, person), stream)
         secret, enrolment_id = new_secret(), new_id()
+        label = _label(await self._writer.state(stream), person)
+        uri = otpauth_uri(secret, account=label, issuer=self._rules.issuer)
+        picture = await asyncio.to_thread(qr_svg, uri)
 
         def decide(draft: Draft) -> HttpAnswer:
             start = StartTotp(
@@ -55,17 +67,16 @@ class SecondFactors:
                 at=draft.at,
             )
             draft.decide(stream, start)
-            uri = otpauth_uri(secret, account=_label(draft.state(stream)), issuer=self._rules.issuer)
             content = {
                 "secret": secret,
                 "otpauth_uri": uri,
-                "qr_svg": qr_svg(uri),
+                "qr_svg": picture,
                 "expires_in": round(self._rules.enrolment.total_seconds()),
                 "position": str(draft.position),
             }
             return json_answer(201, content, position_header(draft.position))
 
-        return await self._executor.run(acting_as(call, person), stream, decide)
+        return await self._executor.run(call, stream, decide)
 
     async def confirm_totp(self, call: Call, person: Person, code: str) -> HttpAnswer:
         stream = account_stream(person.account_id)
@@ -85,7 +96,7 @@ class SecondFactors:
             draft.decide(stream, confirm)
             return self._codes(draft, set_id)
 
-        return await self._executor.run(acting_as(call, person), stream, decide)
+        return await self._executor.run(acting_within(call, person), stream, decide)
 
     async def remove_totp(self, call: Call, person: Person, password: str) -> HttpAnswer:
         def decide(draft: Draft, is_right: bool) -> HttpAnswer:  # noqa: FBT001  # the proof's verdict
@@ -100,7 +111,7 @@ class SecondFactors:
                 return refusal_answer(WrongPassword(), call.path)
             return empty_answer(204, position_header(draft.position))
 
-        return await self._proof.run(call, person, password, decide)
+        return await self._proof.run(acting_within(call, person), person, password, decide)
 
     async def issue_recovery_codes(self, call: Call, person: Person, password: str) -> HttpAnswer:
         set_id = new_id()
@@ -118,7 +129,7 @@ class SecondFactors:
                 return refusal_answer(WrongPassword(), call.path)
             return self._codes(draft, set_id)
 
-        return await self._proof.run(call, person, password, decide)
+        return await self._proof.run(acting_within(call, person), person, password, decide)
 
     def _codes(self, draft: Draft, set_id: str) -> HttpAnswer:
         codes = [recovery_code(self._recovery_key, set_id, number) for number in range(RECOVERY_CODES)]
@@ -126,10 +137,9 @@ class SecondFactors:
         return json_answer(200, content, position_header(draft.position))
 
 
-def _label(state: Account) -> str:
+def _label(state: Account, person: Person) -> str:
     """The name that an authenticator app shows: the account's address."""
-    assert isinstance(state, Active)
-    return state.email or state.account_id
+    return (state.email if isinstance(state, Active) else None) or person.account_id
 
 
 def _waiting(state: Account) -> WaitingTotp | None:

@@ -17,7 +17,7 @@ from command_api.passkey_sign_in import PasskeySignIn
 from command_api.passkeys import OwnPasskeys
 from command_api.password_reset import PasswordResets
 from command_api.profile import Profile
-from command_api.rate_limits import ByAddress, RateLimits
+from command_api.rate_limits import ByAccount, ByAddress, RateLimits
 from command_api.second_factors import SecondFactors
 from command_api.second_step import SecondStep
 from command_api.sign_in import SignIn
@@ -89,9 +89,10 @@ def counted(name: ByAddress) -> Any:
     return Depends(count)
 
 
-async def _count_account(request: Request, person: UsePerson, services: UseServices) -> None:
-    await services.rate_limits.count_account(request, person.account_id)
+def counted_by_account(name: ByAccount) -> Any:
+    """For the dependencies of a route whose calls are counted by the signed-in account."""
 
+    async def count(request: Request, person: UsePerson, services: UseServices) -> None:
+        await services.rate_limits.count_account(request, name, person.account_id)
 
-COUNTED_BY_ACCOUNT = Depends(_count_account)
-"""For a route whose calls are counted by the signed-in account."""
+    return Depends(count)

@@ -52,7 +52,7 @@ from domain.account_email import (
     request_email_change,
     undo_email_change,
 )
-from domain.account_factors import decide_factors
+from domain.account_factors import decide_factors, remove_unproven_factors
 from domain.account_mail import report_mail_bounced
 from domain.account_reset import request_password_reset, reset_password
 from domain.account_risk import flag_session, notify_owner, require_step_up
@@ -211,7 +211,8 @@ def _request_verification(state: Account, command: RequestVerification) -> tuple
 def _verify_email(state: Account, command: VerifyEmail) -> tuple[Event, ...]:
     if isinstance(state, Absent):
         raise InvalidCode
-    return (EmailVerified(challenge_id=command.challenge_id),)
+    removed = remove_unproven_factors(state) if isinstance(state, Active) else ()
+    return (EmailVerified(challenge_id=command.challenge_id), *removed)
 
 
 def _repeat_sign_up(state: Account, command: RepeatSignUp) -> tuple[Event, ...]:

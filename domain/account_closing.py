@@ -51,7 +51,10 @@ def enable_account(state: Account, command: EnableAccount) -> tuple[Event, ...]:
 def unlock_account(state: Account, command: UnlockAccount) -> tuple[Event, ...]:
     known = _known(state)
     account = known.account if isinstance(known, Disabled) else known
-    if isinstance(account, Closed) or (account.failures == 0 and account.locked_until is None):
+    if isinstance(account, Closed):
+        return ()
+    codes = account.factors
+    if (account.failures, account.locked_until, codes.failures, codes.locked_until) == (0, None, 0, None):
         return ()
     return (AccountUnlocked(unlocked_at=command.at),)
 

@@ -8,8 +8,17 @@ from domain.account_commands import (
     RequestEmailChange,
     UndoEmailChange,
 )
+from domain.account_factors import remove_factors
 from domain.account_state import Absent, Account, Active, Disabled, Pending
-from domain.addresses import MAX_HOLDS, can_be_confirmed, find_hold, has_address, mailed_lately
+from domain.addresses import (
+    MAX_HOLDS,
+    can_be_confirmed,
+    evolve_addresses,
+    find_hold,
+    given_back,
+    has_address,
+    mailed_lately,
+)
 from domain.refusals import InvalidCode
 from events.email_change import (
     EmailChangeAbandoned,
@@ -69,15 +78,21 @@ def abandon_email_change(state: Account, command: AbandonEmailChange) -> tuple[E
 
 
 def undo_email_change(state: Account, command: UndoEmailChange) -> tuple[Event, ...]:
-    """Good on a disabled account too, which stays disabled: who lost the address need not wait."""
+    """Good on a disabled account too, which stays disabled: who lost the address need not wait.
+
+    Factors that were enrolled since then are the thief's, and go with the address.
+    """
     if not isinstance(state, Active | Disabled):
         raise InvalidCode
     hold = find_hold(state.addresses, command.change_id)
     if hold is None or command.at >= hold.until:
         raise InvalidCode
     undone = EmailChangeUndone(change_id=command.change_id, email=hold.held.email)
+    left = given_back(state.addresses, evolve_addresses(state.addresses, undone))
+    account = state if isinstance(state, Active) else state.account
+    removed = remove_factors(account, {held.claim_id for held in left}, hold.held.email)
     ended = end_sessions(state, "email-change-undone") if isinstance(state, Active) else ()
-    return (undone, *ended)
+    return (undone, *removed, *ended)
 
 
 def end_hold(state: Account, command: EndHold) -> tuple[Event, ...]:

@@ -5,6 +5,7 @@ account asks for now; the first factor and every removal end the other sessions;
 beside a factor.
 """
 
+from collections.abc import Container
 from datetime import timedelta
 from typing import Protocol, assert_never
 
@@ -23,7 +24,7 @@ from domain.factor_commands import (
     SignInWithPasskey,
     StartTotp,
 )
-from domain.factors import MAX_PASSKEYS, RECOVERY_CODES, find_passkey
+from domain.factors import MAX_PASSKEYS, RECOVERY_CODES, find_passkey, is_spent
 from domain.refusals import (
     FactorMissing,
     FactorNeeded,
@@ -83,13 +84,29 @@ def require_recent_session(state: Account, command: WithRecentSession) -> Active
     """The account, if the session began lately and is as strong as the account's sign-ins are now."""
     active = _require_strength(require_session(state, command), command)
     session = active.sessions[command.acting_session_id]
-    if session.needs_step_up or command.at - session.started_at > command.recent:
+    if command.at - session.started_at > command.recent:
         raise RecentSignInNeeded
     return active
 
 
+def remove_factors(active: Active, claims: Container[str], email: str | None) -> tuple[Event, ...]:
+    """The end of those that were enrolled under these claims to an address; `email` is told."""
+    totp, passkeys = active.factors.totp, active.factors.passkeys
+    app = (TotpRemoved(email=email),) if totp is not None and totp.claim_id in claims else ()
+    gone = (one for one in passkeys if one.claim_id in claims)
+    return (*app, *(PasskeyRemoved(passkey_id=one.passkey_id, email=email) for one in gone))
+
+
+def remove_unproven_factors(active: Active) -> tuple[Event, ...]:
+    """When an address is proven for the first time, whoever enrolled factors before may have been somebody else."""
+    if active.is_proven:
+        return ()
+    return remove_factors(active, {held.claim_id for held in active.addresses.held}, active.email)
+
+
 def _require_strength(active: Active, command: WithinSession) -> Active:
-    if active.factors.is_enrolled and active.sessions[command.acting_session_id].acr != "aal2":
+    session = active.sessions[command.acting_session_id]
+    if session.needs_step_up or (active.factors.is_enrolled and session.acr != "aal2"):
         raise RecentSignInNeeded
     return active
 
@@ -99,7 +116,10 @@ def _start_totp(state: Account, command: StartTotp) -> tuple[Event, ...]:
     if active.factors.totp is not None:
         raise TotpEnrolledAlready
     started = TotpEnrolmentStarted(
-        enrolment_id=command.enrolment_id, expires_at=command.expires_at, secret=command.secret
+        enrolment_id=command.enrolment_id,
+        session_id=command.acting_session_id,
+        expires_at=command.expires_at,
+        secret=command.secret,
     )
     return (started,)
 
@@ -109,10 +129,11 @@ def _confirm_totp(state: Account, command: ConfirmTotp) -> tuple[Event, ...]:
     waiting = active.factors.waiting_totp
     if waiting is None or waiting.enrolment_id != command.enrolment_id or command.at >= waiting.expires_at:
         raise InvalidCode
-    if command.matching_step is None:
+    if command.matching_step is None or waiting.session_id != command.acting_session_id:
         raise InvalidCode
     enrolled = TotpEnrolled(
         enrolment_id=waiting.enrolment_id,
+        claim_id=active.addresses.current.claim_id,
         step=command.matching_step,
         enrolled_at=command.at,
         email=active.email,
@@ -129,7 +150,7 @@ def _remove_totp(state: Account, command: RemoveTotp) -> tuple[Event, ...]:
     if active.factors.totp is None:
         return ()
     _require_long_password(active, is_last=not active.factors.passkeys)
-    removed = TotpRemoved(removed_at=command.at, email=active.email)
+    removed = TotpRemoved(email=active.email)
     return (removed, *end_sessions(active, "factors-changed", spare=command.acting_session_id))
 
 
@@ -140,20 +161,23 @@ def _issue_recovery_codes(state: Account, command: IssueRecoveryCodes) -> tuple[
         return rejected
     if not active.factors.is_enrolled:
         raise FactorMissing
-    return (RecoveryCodesIssued(set_id=command.set_id, count=RECOVERY_CODES, issued_at=command.at),)
+    issued = RecoveryCodesIssued(
+        set_id=command.set_id, count=RECOVERY_CODES, issued_at=command.at, email=active.email
+    )
+    return (issued,)
 
 
 def _register_passkey(state: Account, command: RegisterPasskey) -> tuple[Event, ...]:
     active = require_recent_session(state, command)
     factors = active.factors
-    is_spent = any(spent.challenge_id == command.challenge_id for spent in factors.spent)
-    if is_spent or command.at >= command.challenge_expires_at:
+    if is_spent(factors, command.challenge_id, command.challenge_expires_at, command.at):
         raise InvalidPasskey
     if any(passkey.credential_id == command.credential_id for passkey in factors.passkeys):
         raise PasskeyKnown
     _require_room(active)
     registered = PasskeyRegistered(
         passkey_id=command.passkey_id,
+        claim_id=active.addresses.current.claim_id,
         challenge_id=command.challenge_id,
         challenge_expires_at=command.challenge_expires_at,
         is_synced=command.is_synced,
@@ -177,7 +201,7 @@ def _remove_passkey(state: Account, command: RemovePasskey) -> tuple[Event, ...]
         raise UnknownPasskey
     is_last = active.factors.totp is None and len(active.factors.passkeys) == 1
     _require_long_password(active, is_last=is_last)
-    removed = PasskeyRemoved(passkey_id=command.passkey_id, removed_at=command.at, email=active.email)
+    removed = PasskeyRemoved(passkey_id=command.passkey_id, email=active.email)
     return (removed, *end_sessions(active, "factors-changed", spare=command.acting_session_id))
 
 

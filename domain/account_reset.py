@@ -2,6 +2,7 @@
 
 from domain.account_access import end_sessions
 from domain.account_commands import RequestPasswordReset, ResetPassword
+from domain.account_factors import remove_unproven_factors
 from domain.account_state import Account, Active
 from domain.addresses import has_address, mailed_lately
 from domain.refusals import PasswordTooShort
@@ -40,7 +41,7 @@ def reset_password(state: Account, command: ResetPassword) -> tuple[Event, ...]:
         password_hash=command.password_hash,
         is_short=command.is_short,
     )
-    return (changed, *end_sessions(state, "password-reset"))
+    return (changed, *remove_unproven_factors(state), *end_sessions(state, "password-reset"))
 
 
 def _obstacle(state: Account, command: RequestPasswordReset) -> ResetRefusalCause | None:

@@ -7,9 +7,10 @@ factors (NIST SP 800-63B-4 section 2.2). A lock-out holds for what can be guesse
 from datetime import datetime
 from typing import assert_never
 
+from domain import factors
 from domain.account_access import lock
 from domain.account_commands import SignIn
-from domain.account_state import GUESSES, Absent, Account, Active, Closed, Disabled, Pending, is_locked
+from domain.account_state import Absent, Account, Active, Closed, Disabled, Pending, is_locked
 from domain.addresses import has_address
 from domain.factor_commands import (
     Answer,
@@ -19,7 +20,7 @@ from domain.factor_commands import (
     SignInWithPasskey,
     TotpAnswer,
 )
-from domain.factors import Passkey, find_challenge, find_passkey, has_grown
+from domain.factors import GUESSED_CODES, Passkey, find_challenge, find_passkey, has_grown, is_spent
 from domain.risk import unfamiliar
 from domain.session import is_live
 from events.account import (
@@ -29,7 +30,13 @@ from events.account import (
     SignInFailureCause,
 )
 from events.fact import Event
-from events.factors import PasskeyAccepted, RecoveryCodeAccepted, SignInChallenged, TotpAccepted
+from events.factors import (
+    FactorsLocked,
+    PasskeyAccepted,
+    RecoveryCodeAccepted,
+    SignInChallenged,
+    TotpAccepted,
+)
 
 MAX_SESSIONS = 100
 """Live sessions of one account. One more ends the oldest, so that no account grows without bound."""
@@ -44,7 +51,7 @@ def sign_in(state: Account, command: SignIn) -> tuple[Event, ...]:
     if is_locked(state, command.at):
         return (_failed(command, "locked"),)
     if not command.is_password_right:
-        return _wrong(state, command, "wrong-password")
+        return (_failed(command, "wrong-password"), *lock(state, command.lock_out, command.at))
     if state.factors.is_enrolled:
         challenged = SignInChallenged(
             challenge_id=command.challenge_id,
@@ -64,7 +71,8 @@ def answer_challenge(state: Account, command: AnswerChallenge) -> tuple[Event, .
     if challenge is None:
         return (_failed(command, "challenge-ended"),)
     answer = command.answer
-    if is_locked(state, command.at) and not isinstance(answer, PasskeyAnswer):
+    locked = is_locked(state, command.at) or factors.is_locked(state.factors, command.at)
+    if locked and not isinstance(answer, PasskeyAnswer):
         return (_failed(command, "locked"),)
     match answer:
         case TotpAnswer(matching_step=step):
@@ -95,8 +103,7 @@ def sign_in_with_passkey(state: Account, command: SignInWithPasskey) -> tuple[Ev
     """The challenge was not seen here before; that it was is remembered as long as it is fresh."""
     if not isinstance(state, Active):
         return (_failed(command, _obstacle(state)),)
-    is_spent = any(spent.challenge_id == command.challenge_id for spent in state.factors.spent)
-    if is_spent or command.at >= command.challenge_expires_at:
+    if is_spent(state.factors, command.challenge_id, command.challenge_expires_at, command.at):
         return (_failed(command, "challenge-ended"),)
     if _proven(state, command.answer) is None:
         return (_failed(command, "wrong-passkey"),)
@@ -139,10 +146,12 @@ def _accepted(
     )
 
 
-def _wrong(state: Active, command: SignIn | AnswerChallenge, cause: SignInFailureCause) -> tuple[Event, ...]:
-    """A failure, and the lock that it brings if it could have been a guess."""
-    failed = _failed(command, cause)
-    return (failed, *lock(state, command.lock_out, command.at)) if cause in GUESSES else (failed,)
+def _wrong(state: Active, command: AnswerChallenge, cause: SignInFailureCause) -> tuple[Event, ...]:
+    """A failure, and the lock of codes that it brings if it was one wrong code too many."""
+    failed, lock_out = _failed(command, cause), command.lock_out
+    if cause not in GUESSED_CODES or state.factors.failures + 1 < lock_out.failures:
+        return (failed,)
+    return (failed, FactorsLocked(locked_until=command.at + lock_out.duration))
 
 
 def _obstacle(state: Absent | Pending | Disabled | Closed) -> SignInFailureCause:

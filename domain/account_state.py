@@ -34,8 +34,6 @@ from events.email_change import EmailChanged, EmailChangeUndone
 from events.fact import Event, personal
 from events.risk import OwnerNoticeRequested, SessionFlagged, StepUpRequired
 
-GUESSES = frozenset({"wrong-password", "wrong-totp", "wrong-recovery-code"})
-"""Failed sign-ins that count towards the lock-out: what could be guessed, given enough tries."""
 MAX_BOUNCED = 8
 """Bounced mails of one account that are remembered, so that no account grows without bound."""
 
@@ -84,7 +82,7 @@ class Active:
     """Proven, or let in unproven by the open sign-up policy. `sessions` holds only live ones, by id.
 
     `reset_mailed_at` says when codes for a new password went out, within the last hour; `bounced` names the last
-    mails that were refused for good.
+    mails that were refused for good. Until `is_proven`, somebody else may have signed up with the owner's address.
     """
 
     account_id: str
@@ -100,6 +98,7 @@ class Active:
     bounced: tuple[str, ...] = ()
     risk: Risk = field(default_factory=Risk)
     factors: Factors = field(default_factory=Factors)
+    is_proven: bool = True
 
     @property
     def email(self) -> str | None:
@@ -183,7 +182,7 @@ def _registered(event: AccountRegistered) -> Account:
         display_name=event.display_name,
         password=Password(hash=event.password_hash),
     )
-    return _activated(pending) if event.policy == "open" else pending
+    return replace(_activated(pending), is_proven=False) if event.policy == "open" else pending
 
 
 def _activated(state: Pending) -> Active:
@@ -224,18 +223,18 @@ def _active(state: Active, event: Event) -> Active:
         case SessionRevoked():
             kept = {key: session for key, session in state.sessions.items() if key != event.session_id}
             return replace(state, sessions=kept)
-        case SignInFailed(cause=cause) if cause not in GUESSES:
-            return state
-        case SignInFailed() | PasswordRejected():
+        case SignInFailed(cause="wrong-password") | PasswordRejected():
             return state if is_locked(state, event.failed_at) else replace(state, failures=state.failures + 1)
         case AccountLocked():
             return replace(state, failures=0, locked_until=event.locked_until)
         case AccountUnlocked():
-            return replace(state, failures=0, locked_until=None)
+            factors = evolve_factors(state.factors, event)
+            return replace(state, failures=0, locked_until=None, factors=factors)
         case PasswordChanged():
             return replace(_with_password(state, event), failures=0)
         case PasswordReset():
-            return replace(_with_password(state, event), failures=0, locked_until=None)
+            changed = _with_password(state, event)
+            return replace(changed, failures=0, locked_until=None, is_proven=True)
         case PasswordResetRequested() | ResetCodeRejected():
             return _with_reset(state, event)
         case ProfileChanged():
@@ -247,7 +246,10 @@ def _active(state: Active, event: Event) -> Active:
         case SessionFlagged() | OwnerNoticeRequested():
             return replace(state, risk=evolve_risk(state.risk, event))
         case EmailChanged() | EmailChangeUndone():
-            return replace(state, addresses=evolve_addresses(state.addresses, event), reset=None)
+            addresses = evolve_addresses(state.addresses, event)
+            return replace(state, addresses=addresses, reset=None, is_proven=True)
+        case EmailVerified():
+            return replace(state, is_proven=True)
         case _:
             return replace(
                 state,

@@ -5,18 +5,23 @@
 | waiting                | code of a step later than the last one  | no     | session, challenge and step used up |
 | waiting                | recovery code that is left              | no     | session, challenge and code used up |
 | waiting                | passkey of the account                  | -      | session, challenge used up    |
-| waiting                | anything else                           | -      | failure, counts to the lock-out |
+| waiting                | wrong code                              | no     | failure, counts to the lock-out of codes |
+| waiting                | any code                                | yes    | failure                       |
+| waiting                | wrong passkey                           | -      | failure                       |
 | used, expired, unknown | any                                     | -      | failure                       |
 
 Laws: a step, a recovery code and a challenge are good once, whoever presents them where. Recovery codes live
-only beside a factor. A passkey whose counter did not grow is refused (WebAuthn section 7.2, step 22).
+only beside a factor. Only a factor that was accepted, or an administrator, forgives wrong codes. A passkey whose counter
+did not grow is refused (WebAuthn section 7.2).
 """
 
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from events.account import AccountUnlocked, SignInFailed
 from events.fact import Event, personal
 from events.factors import (
+    FactorsLocked,
     PasskeyAccepted,
     PasskeyRegistered,
     PasskeyRemoved,
@@ -31,6 +36,10 @@ from events.factors import (
 
 RECOVERY_CODES = 10
 MAX_PASSKEYS = 20
+MAX_SPENT = 100
+"""Passkey challenges that one account may have answered and that would still be fresh; more have to wait."""
+GUESSED_CODES = frozenset({"wrong-totp", "wrong-recovery-code"})
+"""Failed answers that could have been guesses."""
 MAX_CHALLENGES = 10
 """Sign-ins of one account that may wait for a second factor at once; one more drops the oldest."""
 
@@ -39,6 +48,7 @@ MAX_CHALLENGES = 10
 class Totp:
     """`last_step` is the newest one whose code was accepted. `secret` is None once the data key was erased."""
 
+    claim_id: str
     last_step: int
     secret: str | None = personal(default=None)
 
@@ -48,6 +58,7 @@ class WaitingTotp:
     """A secret whose first code was not presented yet."""
 
     enrolment_id: str
+    session_id: str
     expires_at: datetime
     secret: str | None = personal(default=None)
 
@@ -63,6 +74,7 @@ class RecoveryCodes:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passkey:
     passkey_id: str
+    claim_id: str
     sign_count: int
     is_synced: bool
     credential_id: str | None = personal(default=None)
@@ -77,7 +89,10 @@ class Challenge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Factors:
-    """`challenges` wait for a second factor, oldest first; `spent` are passkey challenges that would still be fresh."""
+    """`challenges` wait for a second factor, oldest first; `spent` are passkey challenges that would still be fresh.
+
+    `failures` counts wrong codes in a row; until `locked_until` none is taken.
+    """
 
     totp: Totp | None = None
     waiting_totp: WaitingTotp | None = None
@@ -85,6 +100,8 @@ class Factors:
     passkeys: tuple[Passkey, ...] = ()
     challenges: tuple[Challenge, ...] = ()
     spent: tuple[Challenge, ...] = ()
+    failures: int = 0
+    locked_until: datetime | None = None
 
     @property
     def is_enrolled(self) -> bool:
@@ -100,11 +117,14 @@ def evolve_factors(state: Factors, event: Event) -> Factors:
             return replace(state, challenges=(*waiting, challenge)[-MAX_CHALLENGES:])
         case TotpEnrolmentStarted():
             waiting_totp = WaitingTotp(
-                enrolment_id=event.enrolment_id, expires_at=event.expires_at, secret=event.secret
+                enrolment_id=event.enrolment_id,
+                session_id=event.session_id,
+                expires_at=event.expires_at,
+                secret=event.secret,
             )
             return replace(state, waiting_totp=waiting_totp)
         case TotpEnrolled() if state.waiting_totp is not None:
-            totp = Totp(secret=state.waiting_totp.secret, last_step=event.step)
+            totp = Totp(claim_id=event.claim_id, secret=state.waiting_totp.secret, last_step=event.step)
             return replace(state, totp=totp, waiting_totp=None)
         case TotpAccepted() if state.totp is not None:
             met = _met(state, event.challenge_id)
@@ -121,8 +141,25 @@ def evolve_factors(state: Factors, event: Event) -> Factors:
             )
         case PasskeyRegistered() | PasskeyAccepted() | PasskeyRemoved():
             return _evolve_passkeys(state, event)
+        case SignInFailed(cause=cause) if cause in GUESSED_CODES and not is_locked(state, event.failed_at):
+            return replace(state, failures=state.failures + 1)
+        case FactorsLocked():
+            return replace(state, failures=0, locked_until=event.locked_until)
+        case AccountUnlocked():
+            return replace(state, failures=0, locked_until=None)
         case _:
             return state
+
+
+def is_locked(state: Factors, at: datetime) -> bool:
+    """Whether codes are refused at that time, right or wrong; failures then count no further."""
+    return state.locked_until is not None and at < state.locked_until
+
+
+def is_spent(state: Factors, challenge_id: str, expires_at: datetime, at: datetime) -> bool:
+    """Whether a passkey's challenge is good no more: answered before, late, or one too many to be remembered."""
+    fresh = [one.challenge_id for one in state.spent if at < one.expires_at]
+    return at >= expires_at or challenge_id in fresh or len(fresh) >= MAX_SPENT
 
 
 def without_challenges(state: Factors) -> Factors:
@@ -149,6 +186,7 @@ def _evolve_passkeys(state: Factors, event: PasskeyRegistered | PasskeyAccepted 
         case PasskeyRegistered():
             passkey = Passkey(
                 passkey_id=event.passkey_id,
+                claim_id=event.claim_id,
                 sign_count=event.sign_count,
                 is_synced=event.is_synced,
                 credential_id=event.credential_id,
@@ -179,7 +217,9 @@ def _with_spent(
 
 
 def _met(state: Factors, challenge_id: str) -> Factors:
-    return replace(state, challenges=tuple(c for c in state.challenges if c.challenge_id != challenge_id))
+    """The challenge is answered, and wrong codes before that are forgiven."""
+    others = tuple(c for c in state.challenges if c.challenge_id != challenge_id)
+    return replace(state, challenges=others, failures=0, locked_until=None)
 
 
 def _kept(state: Factors) -> Factors:

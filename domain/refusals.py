@@ -184,6 +184,12 @@ class InvalidPasskey(Refusal):
     code = "invalid-passkey"
 
 
+class WrongPasskey(Refusal):
+    """This passkey opens no account, or what it answered to is over. Ask for new options."""
+
+    code = "wrong-passkey"
+
+
 class PasskeyKnown(Refusal):
     """This passkey is registered already."""
 

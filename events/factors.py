@@ -21,6 +21,7 @@ class TotpEnrolmentStarted(Event):
     """A new secret waits for its first code; one that waited before is dead. `secret` is base32."""
 
     enrolment_id: str
+    session_id: str
     expires_at: datetime
     secret: str | None = personal(default=None)
 
@@ -29,10 +30,12 @@ class TotpEnrolmentStarted(Event):
 class TotpEnrolled(Event):
     """The waiting secret is the account's from now on. The code of `step` proved it, and is used up with that.
 
-    A step is a number of 30 seconds since 1970 (RFC 6238 section 4). `email` is where the owner is told.
+    A step is a number of 30 seconds since 1970 (RFC 6238 section 4). `claim_id` names the claim of the address that
+    the account had then; `email` is where the owner is told.
     """
 
     enrolment_id: str
+    claim_id: str
     step: int
     enrolled_at: datetime
     email: str | None = personal(default=None)
@@ -48,17 +51,20 @@ class TotpAccepted(Event):
 
 @fact("totp.removed")
 class TotpRemoved(Event):
-    removed_at: datetime
     email: str | None = personal(default=None)
 
 
 @fact("recovery_codes.issued")
 class RecoveryCodesIssued(Event):
-    """So many codes that follow from `set_id`, each good once. Those of an earlier set are dead."""
+    """So many codes that follow from `set_id`, each good once. Those of an earlier set are dead.
+
+    `email` is where the owner is told; absent where a new factor brought them, which is told itself.
+    """
 
     set_id: str
     count: int
     issued_at: datetime
+    email: str | None = personal(default=None)
 
 
 @fact("recovery_code.accepted")
@@ -70,15 +76,23 @@ class RecoveryCodeAccepted(Event):
     email: str | None = personal(default=None)
 
 
+@fact("factors.locked")
+class FactorsLocked(Event):
+    """Codes are refused for a while after too many wrong ones. Passkeys and running sessions go on."""
+
+    locked_until: datetime
+
+
 @fact("passkey.registered")
 class PasskeyRegistered(Event):
     """A credential (WebAuthn section 7.1). `credential_id` and `public_key` (COSE) are base64url.
 
-    `is_synced` is whether it may be on several devices (the flag "backup eligible"); `sign_count` is 0 where
+    `claim_id` as above. `is_synced` is whether it may be on several devices (the flag "backup eligible"); `sign_count` is 0 where
     its authenticator does not count.
     """
 
     passkey_id: str
+    claim_id: str
     challenge_id: str
     challenge_expires_at: datetime
     is_synced: bool
@@ -103,5 +117,4 @@ class PasskeyAccepted(Event):
 @fact("passkey.removed")
 class PasskeyRemoved(Event):
     passkey_id: str
-    removed_at: datetime
     email: str | None = personal(default=None)

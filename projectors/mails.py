@@ -13,6 +13,7 @@ from events.factors import (
     PasskeyRegistered,
     PasskeyRemoved,
     RecoveryCodeAccepted,
+    RecoveryCodesIssued,
     TotpEnrolled,
     TotpRemoved,
 )
@@ -27,6 +28,7 @@ _FACTOR_REASONS: Mapping[type[Event], str] = {
     TotpRemoved: "totp-removed",
     PasskeyRegistered: "passkey-registered",
     PasskeyRemoved: "passkey-removed",
+    RecoveryCodesIssued: "recovery-codes-issued",
     RecoveryCodeAccepted: "recovery-code-used",
 }
 """By fact: what the owner is told of how the account is opened now."""
@@ -186,7 +188,10 @@ def _suspicion(fact: RecordedFact, event: OwnerNoticeRequested) -> _Letter:
 
 def _factors_changed(fact: RecordedFact) -> _Letter | None:
     event = fact.event
-    if not isinstance(
+    if isinstance(event, RecoveryCodesIssued):
+        if event.email is None:  # they came with a factor, or everything of the account was erased
+            return None
+    elif not isinstance(
         event, TotpEnrolled | TotpRemoved | PasskeyRegistered | PasskeyRemoved | RecoveryCodeAccepted
     ):
         return None

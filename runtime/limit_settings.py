@@ -30,12 +30,14 @@ class LimitSettings(BaseSettings):
     """`POST /oauth/token` and `/oauth/revoke` from one prefix. One too many: 429."""
     limit_account_mails: RateSetting = Rate(60, 3600)
     """Mails that one signed-in account asks for: `POST /v1/me/email-changes`. One too many: 429."""
+    limit_account_factors: RateSetting = Rate(120, 3600)
+    """Calls of one signed-in account that add a factor: `POST /v1/me/factors/totp` and `/confirm`, `/v1/me/passkeys/options` and `/v1/me/passkeys`. One too many: 429."""
     limit_client_tokens: RateSetting = Rate(120_000, 60)
     """Tokens that one machine client gets at `/oauth/token`, after it has proven its secret. One too many: 429."""
     limit_alone_divisor: int = Field(default=3, ge=1, le=1000)
     """Divides every rate in a process that counts alone, because Valkey does not answer."""
     limit_sign_in_failures: int = Field(default=10, ge=1)
-    """Wrong passwords, codes of an authenticator app and recovery codes of one account in a row. One too many: lock-out: right ones fail as well, with the same answer; passkeys do not."""
+    """Wrong passwords of one account in a row; as many wrong codes of an authenticator app and recovery codes, counted apart. One too many: lock-out: the right one fails as well, with the same answer; passkeys do not."""
     limit_lock_out_seconds: int = Field(default=900, ge=1)
     """How long the lock-out lasts; running sessions go on."""
     limit_code_failures: int = Field(default=10, ge=1)

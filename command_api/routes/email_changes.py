@@ -8,7 +8,7 @@ from command_api.schemas import (
     EmailChangeBody,
     UndoEmailChangeBody,
 )
-from command_api.services import BEARER, COUNTED_BY_ACCOUNT, UseCall, UsePerson, UseServices, counted
+from command_api.services import BEARER, UseCall, UsePerson, UseServices, counted, counted_by_account
 from runtime.serving.app import StrictRoute
 from runtime.serving.problems import problems
 
@@ -22,7 +22,7 @@ router = APIRouter(tags=["me"], route_class=StrictRoute)
         202: {"model": Accepted, "description": "The same for free and taken addresses"},
         **problems(400, 401, 403, 415, 422, 429, 503),
     },
-    dependencies=[BEARER, COUNTED_BY_ACCOUNT],
+    dependencies=[BEARER, counted_by_account("account-mails")],
     response_class=Response,
 )
 async def request_email_change(

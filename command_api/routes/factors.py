@@ -3,17 +3,19 @@
 from fastapi import APIRouter, Response
 
 from command_api.schemas import ConfirmTotpBody, NewTotp, PasswordBody, RecoveryCodes
-from command_api.services import BEARER, UseCall, UsePerson, UseServices
+from command_api.services import BEARER, UseCall, UsePerson, UseServices, counted_by_account
 from runtime.serving.app import StrictRoute
 from runtime.serving.problems import problems
 
+ADDING = counted_by_account("account-factors")
 router = APIRouter(tags=["factors"], route_class=StrictRoute, dependencies=[BEARER])
 
 
 @router.post(
     "/v1/me/factors/totp",
     status_code=201,
-    responses={201: {"model": NewTotp}, **problems(400, 401, 409, 503)},
+    responses={201: {"model": NewTotp}, **problems(400, 401, 409, 415, 422, 429, 503)},
+    dependencies=[ADDING],
     response_class=Response,
 )
 async def start_totp(call: UseCall, person: UsePerson, services: UseServices) -> Response:
@@ -24,7 +26,8 @@ async def start_totp(call: UseCall, person: UsePerson, services: UseServices) ->
 @router.post(
     "/v1/me/factors/totp/confirm",
     status_code=200,
-    responses={200: {"model": RecoveryCodes}, **problems(400, 401, 415, 422, 503)},
+    responses={200: {"model": RecoveryCodes}, **problems(400, 401, 415, 422, 429, 503)},
+    dependencies=[ADDING],
     response_class=Response,
 )
 async def confirm_totp(

@@ -9,6 +9,7 @@ from command_api.passkey_schemas import (
     PasskeyBody,
     RequestOptions,
 )
+from command_api.routes.factors import ADDING
 from command_api.schemas import TokenResponse
 from command_api.services import BEARER, UseCall, UsePerson, UseServices, counted
 from runtime.serving.app import StrictRoute
@@ -20,8 +21,8 @@ router = APIRouter(tags=["passkeys"], route_class=StrictRoute)
 @router.post(
     "/v1/me/passkeys/options",
     status_code=200,
-    responses={200: {"model": CreationOptions}, **problems(400, 401, 409, 503)},
-    dependencies=[BEARER],
+    responses={200: {"model": CreationOptions}, **problems(400, 401, 409, 415, 422, 429, 503)},
+    dependencies=[BEARER, ADDING],
     response_class=Response,
 )
 async def creation_options(call: UseCall, person: UsePerson, services: UseServices) -> Response:
@@ -32,8 +33,8 @@ async def creation_options(call: UseCall, person: UsePerson, services: UseServic
 @router.post(
     "/v1/me/passkeys",
     status_code=201,
-    responses={201: {"model": NewPasskey}, **problems(400, 401, 409, 415, 422, 503)},
-    dependencies=[BEARER],
+    responses={201: {"model": NewPasskey}, **problems(400, 401, 409, 415, 422, 429, 503)},
+    dependencies=[BEARER, ADDING],
     response_class=Response,
 )
 async def register_passkey(

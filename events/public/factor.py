@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from events.public.event import AccountId, PublicEvent, public_event
+from events.public.event import AccountId, LockedUntil, PublicEvent, public_event
 
 PasskeyId = Annotated[
     str, Meta(description="A passkey of the account.", examples=["aeu5d2xq7hk3mzv4r6t5yw3ubn"])
@@ -39,6 +39,14 @@ class PasskeyRemoved(PublicEvent):
 
     account_id: AccountId
     passkey_id: PasskeyId
+
+
+@public_event("factors.locked", about="account_id")
+class FactorsLocked(PublicEvent):
+    """Codes of the second step are refused for a while after too many wrong ones. Whoever tried knew the password."""
+
+    account_id: AccountId
+    locked_until: LockedUntil
 
 
 @public_event("recovery_codes.issued", about="account_id")

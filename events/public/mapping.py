@@ -145,6 +145,10 @@ def _passkey_removed(account_id: str, fact: factors.PasskeyRemoved) -> PublicEve
     return public_factor.PasskeyRemoved(account_id=account_id, passkey_id=fact.passkey_id)
 
 
+def _factors_locked(account_id: str, fact: factors.FactorsLocked) -> PublicEvent:
+    return public_factor.FactorsLocked(account_id=account_id, locked_until=fact.locked_until)
+
+
 def _recovery_codes_issued(account_id: str, _: factors.RecoveryCodesIssued) -> PublicEvent:
     return public_factor.RecoveryCodesIssued(account_id=account_id)
 
@@ -220,6 +224,7 @@ PUBLISHED: Mapping[type[Event], Publish] = dict(
         _row(factors.TotpRemoved, _totp_removed),
         _row(factors.PasskeyRegistered, _passkey_registered),
         _row(factors.PasskeyRemoved, _passkey_removed),
+        _row(factors.FactorsLocked, _factors_locked),
         _row(factors.RecoveryCodesIssued, _recovery_codes_issued),
         _row(factors.RecoveryCodeAccepted, _recovery_code_used),
         _row(client.ClientRegistered, _client_registered),

@@ -223,8 +223,7 @@ async def test_abuse_d7_wrong_codes_at_once_in_many_sign_ins_are_counted_togethe
     )
     assert {answer.status_code for answer in answers} == {401}
     late = await answer_challenge(chancery, sign_ins[0], totp=app.next_code())
-    assert late.status_code == 401, "the account is not locked"
-    assert (await chancery.sign_in(person.email)).status_code == 401
+    assert late.status_code == 401, "codes are not locked"
     headers = {**person.bearer, "prefer": "wait=5"}
     seen = await chancery.query("GET", "/v1/me/activity?limit=100", headers=headers)
     causes = Counter(
@@ -311,6 +310,21 @@ async def test_a_repeated_request_gets_the_same_secret_and_the_same_codes(
     code, key = App(secret=first.json()["secret"]).next_code(), {"idempotency-key": "confirm-1"}
     first, again = [await confirm(chancery, person, code, **key) for _ in range(2)]
     assert (first.status_code, first.content) == (200, again.content)
+
+
+async def test_another_session_gets_no_secret_under_the_key_of_this_one(
+    chancery: Chancery, person: Person
+) -> None:
+    other = Person(email=person.email, password=person.password, account_id=person.account_id)
+    other.tokens = (await chancery.sign_in(person.email)).json()
+    key = {"idempotency-key": "enrol-1"}
+    mine, others = await start(chancery, person, **key), await start(chancery, other, **key)
+    assert mine.json()["secret"] != others.json()["secret"]
+    app = App(secret=others.json()["secret"])
+    done = await confirm(chancery, other, app.next_code(), **key)
+    assert done.status_code == 200, done.text
+    assert (await start(chancery, person, **{"idempotency-key": "enrol-2"})).status_code == 401
+    assert (await confirm(chancery, person, app.next_code(), **key)).status_code == 401
 
 
 async def test_abuse_c1_a_wrong_password_is_answered_alike_with_and_without_a_factor(

@@ -52,14 +52,17 @@ from tests.support.scenario import Given, Outcome, given
 RECENT = 15 * MINUTE
 EXPIRY = NOON + 5 * MINUTE
 BASE = (REGISTERED, VERIFIED, started("s1"))
-TOTP_STARTED = TotpEnrolmentStarted(enrolment_id="e1", expires_at=NOON + 15 * MINUTE, secret="SECRET")
-TOTP = TotpEnrolled(enrolment_id="e1", step=100, enrolled_at=NOON, email="Ada@example.com")
+TOTP_STARTED = TotpEnrolmentStarted(
+    enrolment_id="e1", session_id="s1", expires_at=NOON + 15 * MINUTE, secret="SECRET"
+)
+TOTP = TotpEnrolled(enrolment_id="e1", claim_id="acc", step=100, enrolled_at=NOON, email="Ada@example.com")
 CODES = RecoveryCodesIssued(set_id="r1", count=10, issued_at=NOON)
 STRONG = SessionStrengthened(session_id="s1", amr=("pwd", "otp", "mfa"), acr="aal2")
 STRONG_BY_PASSKEY = SessionStrengthened(session_id="s1", amr=("pwd", "swk", "user", "mfa"), acr="aal2")
 ENROLLED = (*BASE, TOTP_STARTED, TOTP, CODES, STRONG)
 PASSKEY = PasskeyRegistered(
     passkey_id="p1",
+    claim_id="acc",
     challenge_id="k1",
     challenge_expires_at=EXPIRY,
     is_synced=True,

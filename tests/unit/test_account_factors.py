@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from domain.account import AGGREGATE
-from domain.account_commands import ResetPassword
+from domain.account_commands import ResetPassword, UndoEmailChange, VerifyEmail
 from domain.account_state import Active
 from domain.factor_commands import (
     ConfirmTotp,
@@ -27,11 +27,14 @@ from domain.refusals import (
 )
 from events.account import (
     AccountDisabled,
+    EmailVerified,
     PasswordChanged,
     PasswordRejected,
     PasswordResetRequested,
     SessionStrengthened,
 )
+from events.email_change import EmailChanged, EmailChangeUndone
+from events.fact import Event
 from events.factors import (
     PasskeyRemoved,
     RecoveryCodesIssued,
@@ -41,6 +44,7 @@ from events.risk import StepUpRequired
 from tests.support.examples import (
     MINUTE,
     NOON,
+    REGISTERED,
     sign_in,
     started,
 )
@@ -97,7 +101,7 @@ def test_abuse_e5_a_wrong_or_late_first_code_enrols_nothing(wrong: ConfirmTotp) 
 
 def test_a_second_app_is_refused_until_the_first_is_removed() -> None:
     account(*ENROLLED).when(START).then_refused(TotpEnrolledAlready)
-    account(*ENROLLED, TotpRemoved(removed_at=NOON)).when(START).then(TOTP_STARTED)
+    account(*ENROLLED, TotpRemoved()).when(START).then(TOTP_STARTED)
 
 
 def test_a_code_that_was_not_asked_for_enrols_nothing() -> None:
@@ -119,11 +123,6 @@ def test_abuse_e8_a_session_without_the_second_factor_changes_none(command: Any)
     account(*WITH_ALL, weak).when(command).then_refused(RecentSignInNeeded)
 
 
-def test_a_session_that_has_to_prove_itself_changes_no_factor() -> None:
-    suspect = StepUpRequired(session_id="s1", reason="refresh-reuse-burst", required_at=NOON)
-    account(*BASE, suspect).when(START).then_refused(RecentSignInNeeded)
-
-
 @pytest.mark.parametrize("command", [REMOVE, ISSUE])
 def test_abuse_e8_a_wrong_password_removes_nothing_and_counts(command: Any) -> None:
     rejected = PasswordRejected(session_id="s1", failed_at=NOON)
@@ -131,7 +130,7 @@ def test_abuse_e8_a_wrong_password_removes_nothing_and_counts(command: Any) -> N
 
 
 def test_removing_the_app_ends_other_sessions_and_recovery_codes_go_with_the_last_factor() -> None:
-    removed = TotpRemoved(removed_at=NOON, email="Ada@example.com")
+    removed = TotpRemoved(email="Ada@example.com")
     outcome = account(*ENROLLED, started("s0")).when(REMOVE)
     outcome.then(removed, ended("s0"))
     assert after(outcome).factors.recovery_codes is None
@@ -143,7 +142,7 @@ def test_removing_the_app_ends_other_sessions_and_recovery_codes_go_with_the_las
 
 def test_new_recovery_codes_replace_the_old_and_need_a_factor() -> None:
     outcome = account(*ENROLLED).when(ISSUE)
-    outcome.then(RecoveryCodesIssued(set_id="r2", count=10, issued_at=NOON))
+    outcome.then(RecoveryCodesIssued(set_id="r2", count=10, issued_at=NOON, email="Ada@example.com"))
     assert after(outcome).factors.recovery_codes.set_id == "r2"
     account(*BASE).when(ISSUE).then_refused(FactorMissing)
     account(*ENROLLED, CHALLENGED, replace(CODES, set_id="r2")).when(answering(RIGHT["recovery"])).then(
@@ -162,9 +161,7 @@ def test_registering_a_first_passkey_ends_other_sessions_and_a_further_one_does_
 def test_abuse_f1_f3_a_registration_counts_once_and_in_time() -> None:
     again = replace(REGISTER_PASSKEY, passkey_id="p2", credential_id="credential-2")
     account(*WITH_PASSKEY).when(again).then_refused(InvalidPasskey)
-    account(*WITH_PASSKEY, PasskeyRemoved(passkey_id="p1", removed_at=NOON)).when(again).then_refused(
-        InvalidPasskey
-    )
+    account(*WITH_PASSKEY, PasskeyRemoved(passkey_id="p1")).when(again).then_refused(InvalidPasskey)
     account(*BASE).when(replace(REGISTER_PASSKEY, at=EXPIRY)).then_refused(InvalidPasskey)
     known = replace(REGISTER_PASSKEY, passkey_id="p2", challenge_id="k2")
     account(*WITH_PASSKEY).when(known).then_refused(PasskeyKnown)
@@ -183,7 +180,7 @@ def test_an_account_has_only_so_many_passkeys() -> None:
 
 
 def test_removing_a_passkey_ends_other_sessions_and_one_that_is_not_there_is_refused() -> None:
-    removed = PasskeyRemoved(passkey_id="p1", removed_at=NOON, email="Ada@example.com")
+    removed = PasskeyRemoved(passkey_id="p1", email="Ada@example.com")
     outcome = account(*WITH_PASSKEY, started("s0")).when(REMOVE_PASSKEY)
     outcome.then(removed, ended("s0"))
     assert not after(outcome).factors.is_enrolled
@@ -197,28 +194,86 @@ def test_a_short_password_needs_a_factor_and_the_factor_then_stays() -> None:
     account(*ENROLLED, short).when(REMOVE).then_refused(FactorNeeded)
     account(*WITH_PASSKEY, short).when(REMOVE_PASSKEY).then_refused(FactorNeeded)
     long = PasswordChanged(password_hash="hash-3")
-    account(*ENROLLED, short, long).when(REMOVE).then(TotpRemoved(removed_at=NOON, email="Ada@example.com"))
-    account(*WITH_ALL, short).when(REMOVE).then(TotpRemoved(removed_at=NOON, email="Ada@example.com"))
+    account(*ENROLLED, short, long).when(REMOVE).then(TotpRemoved(email="Ada@example.com"))
+    account(*WITH_ALL, short).when(REMOVE).then(TotpRemoved(email="Ada@example.com"))
+
+
+RESET = ResetPassword(
+    identifier="identifier-ada",
+    matching_challenge_id="r1",
+    password_hash="hash-2",
+    is_short=True,
+    limit=3,
+    at=NOON,
+)
 
 
 def test_abuse_h8_a_reset_takes_no_factor_away_and_a_short_password_only_beside_one() -> None:
     asked = PasswordResetRequested(
         challenge_id="r1", code_expires_at=EXPIRY, requested_at=NOON, email="Ada@example.com"
     )
-    reset = ResetPassword(
-        identifier="identifier-ada",
-        matching_challenge_id="r1",
-        password_hash="hash-2",
-        is_short=True,
-        limit=3,
-        at=NOON,
-    )
-    account(*BASE, asked).when(reset).then_refused(PasswordTooShort)
-    outcome = account(*ENROLLED, asked).when(reset)
+    account(*BASE, asked).when(RESET).then_refused(PasswordTooShort)
+    outcome = account(*ENROLLED, asked).when(RESET)
     state = after(outcome)
     assert isinstance(state, Active)
     assert state.factors.is_enrolled
     assert AGGREGATE.decide(state, sign_in("s2"))[-1] == CHALLENGED
+
+
+CHANGED = EmailChanged(
+    change_id="e1", identifier="identifier-new", undo_until=NOON + 15 * MINUTE, email="new@example.com"
+)
+LATE_TOTP = replace(TOTP, claim_id="e1")
+LATE_PASSKEY = replace(
+    PASSKEY, passkey_id="p2", claim_id="e1", challenge_id="k9", credential_id="credential-2"
+)
+UNDO = UndoEmailChange(change_id="e1", at=NOON)
+
+
+@pytest.mark.parametrize("shut", [(), (AccountDisabled(disabled_at=NOON),)], ids=["active", "disabled"])
+def test_abuse_h4_undoing_an_e_mail_change_removes_the_factors_that_came_after_it(
+    shut: tuple[Event, ...],
+) -> None:
+    outcome = account(*BASE, PASSKEY, CHANGED, TOTP_STARTED, LATE_TOTP, LATE_PASSKEY, *shut).when(UNDO)
+    undone, app, passkey, *_ = AGGREGATE.decide(outcome.state, UNDO)
+    assert undone == EmailChangeUndone(change_id="e1", email="Ada@example.com")
+    assert app == TotpRemoved(email="Ada@example.com")
+    assert passkey == PasskeyRemoved(passkey_id="p2", email="Ada@example.com")
+    state = after(outcome)
+    factors = (state.account if shut else state).factors
+    assert (factors.totp, [one.passkey_id for one in factors.passkeys]) == (None, ["p1"])
+
+
+OPEN = replace(REGISTERED, policy="open")
+
+
+def test_abuse_h4_factors_from_before_the_first_proof_of_an_address_go_with_it() -> None:
+    before = (OPEN, started("s1"), TOTP_STARTED, TOTP, CODES, PASSKEY)
+    gone = (TotpRemoved(email="Ada@example.com"), PasskeyRemoved(passkey_id="p1", email="Ada@example.com"))
+    proof, verified = VerifyEmail(challenge_id="c"), EmailVerified(challenge_id="c")
+    account(*before).when(proof).then(verified, *gone)
+    account(OPEN, started("s1"), verified, TOTP_STARTED, TOTP).when(proof).then(verified)
+    asked = PasswordResetRequested(
+        challenge_id="r1", code_expires_at=EXPIRY, requested_at=NOON, email="Ada@example.com"
+    )
+    state = after(account(*before, asked).when(replace(RESET, is_short=False)))
+    assert not state.factors.is_enrolled
+    assert state.is_proven
+    changed = replace(CHANGED, change_id="e2")
+    assert account(OPEN, changed).state.is_proven
+    assert not account(OPEN).state.is_proven
+
+
+def test_another_session_confirms_no_app_that_this_one_began() -> None:
+    account(*BASE, started("s0"), TOTP_STARTED).when(replace(CONFIRM, acting_session_id="s0")).then_refused(
+        InvalidCode
+    )
+
+
+@pytest.mark.parametrize("command", [START, REMOVE, ISSUE, REMOVE_PASSKEY])
+def test_a_suspect_session_changes_no_factor(command: Any) -> None:
+    suspect = StepUpRequired(session_id="s1", reason="refresh-reuse-burst", required_at=NOON)
+    account(*WITH_ALL, suspect).when(command).then_refused(RecentSignInNeeded)
 
 
 def test_what_was_begun_ends_when_the_account_is_disabled() -> None:

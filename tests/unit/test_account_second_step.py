@@ -5,15 +5,17 @@ from dataclasses import replace
 import pytest
 
 from domain.account import AGGREGATE
+from domain.account_commands import UnlockAccount
 from domain.factor_commands import (
     PasskeyAnswer,
     TotpAnswer,
     VerifiedPasskey,
 )
-from domain.factors import MAX_CHALLENGES
+from domain.factors import MAX_CHALLENGES, MAX_SPENT
 from events.account import (
     AccountDisabled,
     AccountLocked,
+    AccountUnlocked,
     PasswordChanged,
     PasswordReset,
     SessionStarted,
@@ -22,9 +24,9 @@ from events.account import (
 )
 from events.fact import Event
 from events.factors import (
+    FactorsLocked,
     PasskeyAccepted,
     RecoveryCodeAccepted,
-    SignInChallenged,
     TotpAccepted,
     TotpRemoved,
 )
@@ -121,28 +123,84 @@ def test_a_challenge_ends_after_its_time() -> None:
     [
         PasswordChanged(password_hash="hash-2"),
         PasswordReset(challenge_id="c", password_hash="hash-2"),
-        TotpRemoved(removed_at=NOON),
+        TotpRemoved(),
     ],
 )
 def test_a_challenge_is_dead_after_a_new_password_or_without_factors(since: Event) -> None:
     account(*ENROLLED, CHALLENGED, since).when(answering(RIGHT["totp"])).then(failed("challenge-ended"))
 
 
+WRONG = (failed("wrong-totp"), failed("wrong-recovery-code"))
+LOCKED = FactorsLocked(locked_until=NOON + LOCK_OUT.duration)
+
+
 def test_abuse_d7_wrong_codes_count_for_the_account_whatever_sign_in_they_are_for() -> None:
     others = tuple(replace(CHALLENGED, challenge_id=f"c{number}") for number in range(2))
-    wrong = (failed("wrong-totp"), failed("wrong-recovery-code"))
-    locked_until = NOON + LOCK_OUT.duration
-    account(*ENROLLED, *others, *wrong).when(
-        answering(TotpAnswer(matching_step=None), challenge_id="c1")
-    ).then(failed("wrong-totp"), AccountLocked(locked_until=locked_until))
-    account(*ENROLLED, *others, *wrong, sign_in_challenged("c2")).when(
-        answering(TotpAnswer(matching_step=None), challenge_id="c2")
-    ).then(failed("wrong-totp"), AccountLocked(locked_until=locked_until))
+    guess = answering(TotpAnswer(matching_step=None), challenge_id="c1")
+    account(*ENROLLED, *others, *WRONG).when(guess).then(failed("wrong-totp"), LOCKED)
+    account(*ENROLLED, *others, *WRONG, failed("wrong-totp"), LOCKED).when(guess).then(failed("locked"))
+    late = replace(guess, at=NOON + LOCK_OUT.duration)
+    fresh = replace(CHALLENGED, challenge_id="c1", expires_at=NOON + 60 * MINUTE)
+    account(*ENROLLED, *WRONG, failed("wrong-totp"), LOCKED, fresh).when(late).then(
+        failed("wrong-totp", late.at)
+    )
 
 
-def sign_in_challenged(challenge_id: str) -> SignInChallenged:
-    """A right password in between forgives no wrong code."""
-    return replace(CHALLENGED, challenge_id=challenge_id)
+@pytest.mark.parametrize(
+    "between",
+    [
+        PasswordReset(challenge_id="r1", password_hash="hash-2"),
+        PasswordChanged(password_hash="hash-2"),
+        failed("wrong-password"),
+        replace(CHALLENGED, challenge_id="c9"),
+    ],
+)
+def test_abuse_h8_nothing_but_a_whole_sign_in_forgives_wrong_codes(between: Event) -> None:
+    guess = answering(TotpAnswer(matching_step=None))
+    account(*ENROLLED, *WRONG, between, CHALLENGED).when(guess).then(failed("wrong-totp"), LOCKED)
+    locked = account(*ENROLLED, *WRONG, LOCKED, between, CHALLENGED)
+    locked.when(answering(RIGHT["totp"])).then(failed("locked"))
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        TotpAccepted(challenge_id="c9", step=101),
+        RecoveryCodeAccepted(challenge_id="c9", number=1),
+        AccountUnlocked(unlocked_at=NOON),
+    ],
+)
+def test_a_right_answer_and_an_administrator_forgive_wrong_codes(between: Event) -> None:
+    guess = answering(TotpAnswer(matching_step=None))
+    account(*ENROLLED, *WRONG, between, CHALLENGED).when(guess).then(failed("wrong-totp"))
+    opened = account(*ENROLLED, LOCKED, between, CHALLENGED).when(answering(TotpAnswer(matching_step=102)))
+    assert isinstance(AGGREGATE.decide(opened.state, opened.command)[-1], SessionStarted)
+
+
+def test_an_administrator_unlocks_codes_as_well() -> None:
+    unlock = UnlockAccount(at=NOON)
+    account(*ENROLLED, LOCKED).when(unlock).then(AccountUnlocked(unlocked_at=NOON))
+    account(*ENROLLED, failed("wrong-totp")).when(unlock).then(AccountUnlocked(unlocked_at=NOON))
+    account(*ENROLLED).when(unlock).then_nothing()
+
+
+def test_more_answers_of_passkeys_than_are_remembered_have_to_wait() -> None:
+    used = [
+        PasskeyAccepted(
+            passkey_id="p1",
+            challenge_id=f"used-{number}",
+            challenge_expires_at=EXPIRY,
+            accepted_at=NOON,
+            sign_count=0,
+        )
+        for number in range(MAX_SPENT)
+    ]
+    counted = replace(PASSKEY, sign_count=0)
+    before = account(*BASE, counted, STRONG_BY_PASSKEY, *used)
+    verified = VerifiedPasskey(passkey_id="p1", sign_count=0)
+    before.when(with_passkey(verified)).then(failed("challenge-ended"))
+    later = replace(with_passkey(verified, at=EXPIRY), challenge_expires_at=EXPIRY + MINUTE)
+    assert isinstance(AGGREGATE.decide(before.state, later)[-1], SessionStarted)
 
 
 def test_abuse_d5_d6_a_locked_account_takes_no_code_but_a_passkey() -> None:
@@ -166,7 +224,7 @@ def test_a_wrong_passkey_is_a_failure_that_nobody_could_have_guessed() -> None:
 
 
 def test_only_so_many_sign_ins_wait_at_once() -> None:
-    challenges = [sign_in_challenged(f"c{number}") for number in range(MAX_CHALLENGES + 1)]
+    challenges = [replace(CHALLENGED, challenge_id=f"c{number}") for number in range(MAX_CHALLENGES + 1)]
     state = account(*ENROLLED, *challenges).state
     assert [c.challenge_id for c in state.factors.challenges] == [c.challenge_id for c in challenges[1:]]
 

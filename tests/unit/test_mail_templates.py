@@ -18,6 +18,7 @@ from events.factors import (
     PasskeyRegistered,
     PasskeyRemoved,
     RecoveryCodeAccepted,
+    RecoveryCodesIssued,
     TotpEnrolled,
     TotpRemoved,
 )
@@ -72,13 +73,16 @@ FACTS: dict[MailKind, Event] = {
     "suspicion": OwnerNoticeRequested(
         notice_id="n", reason="sign-in-failures", requested_at=NOON, email=NASTY_EMAIL
     ),
-    "factors-changed": TotpEnrolled(enrolment_id="e", step=1, enrolled_at=NOON, email=NASTY_EMAIL),
+    "factors-changed": TotpEnrolled(
+        enrolment_id="e", claim_id="acc", step=1, enrolled_at=NOON, email=NASTY_EMAIL
+    ),
 }
 FACTOR_CHANGES: tuple[Event, ...] = (
     FACTS["factors-changed"],
-    TotpRemoved(removed_at=NOON, email=NASTY_EMAIL),
+    TotpRemoved(email=NASTY_EMAIL),
     PasskeyRegistered(
         passkey_id="p",
+        claim_id="acc",
         challenge_id="c",
         challenge_expires_at=NOON,
         is_synced=True,
@@ -86,8 +90,9 @@ FACTOR_CHANGES: tuple[Event, ...] = (
         registered_at=NOON,
         email=NASTY_EMAIL,
     ),
-    PasskeyRemoved(passkey_id="p", removed_at=NOON, email=NASTY_EMAIL),
+    PasskeyRemoved(passkey_id="p", email=NASTY_EMAIL),
     RecoveryCodeAccepted(challenge_id="c", number=0, email=NASTY_EMAIL),
+    RecoveryCodesIssued(set_id="r", count=10, issued_at=NOON, email=NASTY_EMAIL),
 )
 WITHOUT_CODE: set[MailKind] = {"sign-up-repeated", "suspicion", "factors-changed"}
 LOADING_TAGS = {
@@ -221,6 +226,8 @@ def test_each_change_of_factors_has_words_of_its_own_and_goes_to_the_owner() -> 
         ("factors-changed", NASTY_EMAIL, "owner")
     }
     assert len({mail.wording.text for mail in found}) == len(FACTOR_CHANGES)
+    brought = recorded(RecoveryCodesIssued(set_id="r", count=10, issued_at=NOON), account_stream("acc"))
+    assert plan_mail(brought, CODES, "chancery.test") is None
     with pytest.raises(UndefinedError):
         render_mail("factors-changed", at="noon", reason="no such reason")
 

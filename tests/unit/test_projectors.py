@@ -195,9 +195,9 @@ def test_factors_are_shown_with_the_time_of_their_last_use_and_codes_counted_dow
 
 
 def test_nothing_is_shown_of_factors_that_are_gone() -> None:
-    removed, closed = TotpRemoved(removed_at=NOON), AccountClosed(closed_at=NOON, erase_after=LATER)
+    removed, closed = TotpRemoved(), AccountClosed(closed_at=NOON, erase_after=LATER)
     assert factors(TOTP, CODES, removed) is None
-    assert factors(PASSKEY, CODES, PasskeyRemoved(passkey_id="p1", removed_at=NOON)) is None
+    assert factors(PASSKEY, CODES, PasskeyRemoved(passkey_id="p1")) is None
     assert factors(TOTP, CODES, PASSKEY, closed) is None
     beside = factors(TOTP, CODES, PASSKEY, removed)
     assert beside is not None

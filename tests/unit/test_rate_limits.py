@@ -96,17 +96,17 @@ async def test_a_call_that_was_handed_on_is_not_counted_again(limits: RateLimits
     handed_on = request("203.0.113.9", state={"forwarded": object()})
     assert await status_of(limits, request("203.0.113.9")) is None
     assert await status_of(limits, handed_on) is None
-    await limits.count_account(handed_on, "a")
-    await limits.count_account(handed_on, "a")
+    await limits.count_account(handed_on, "account-mails", "a")
+    await limits.count_account(handed_on, "account-mails", "a")
 
 
 async def test_accounts_and_clients_are_counted_apart_from_prefixes(limits: RateLimits) -> None:
     asked = request("203.0.113.9")
     for subject in ("one", "another"):
-        await limits.count_account(asked, subject)
+        await limits.count_account(asked, "account-mails", subject)
         await limits.count_client(asked, subject)
         with pytest.raises(AnswerError):
-            await limits.count_account(asked, subject)
+            await limits.count_account(asked, "account-mails", subject)
         with pytest.raises(AnswerError):
             await limits.count_client(asked, subject)
 
