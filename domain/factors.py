@@ -141,7 +141,7 @@ def evolve_factors(state: Factors, event: Event) -> Factors:
             )
         case PasskeyRegistered() | PasskeyAccepted() | PasskeyRemoved():
             return _evolve_passkeys(state, event)
-        case SignInFailed(cause=cause) if cause in GUESSED_CODES and not is_locked(state, event.failed_at):
+        case SignInFailed(cause=cause) if cause in GUESSED_CODES:
             return replace(state, failures=state.failures + 1)
         case FactorsLocked():
             return replace(state, failures=0, locked_until=event.locked_until)
@@ -152,7 +152,7 @@ def evolve_factors(state: Factors, event: Event) -> Factors:
 
 
 def is_locked(state: Factors, at: datetime) -> bool:
-    """Whether codes are refused at that time, right or wrong; failures then count no further."""
+    """Whether codes are refused at that time, right or wrong."""
     return state.locked_until is not None and at < state.locked_until
 
 

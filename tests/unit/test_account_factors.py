@@ -244,6 +244,12 @@ def test_abuse_h4_undoing_an_e_mail_change_removes_the_factors_that_came_after_i
     assert (factors.totp, [one.passkey_id for one in factors.passkeys]) == (None, ["p1"])
 
 
+def test_undoing_an_e_mail_change_keeps_the_factors_from_before_it() -> None:
+    late = account(*ENROLLED, CHANGED, LATE_PASSKEY).when(UNDO)
+    assert [one for one in AGGREGATE.decide(late.state, UNDO) if isinstance(one, TotpRemoved)] == []
+    assert after(late).factors.totp is not None
+
+
 OPEN = replace(REGISTERED, policy="open")
 
 
