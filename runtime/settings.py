@@ -182,7 +182,7 @@ class Settings(FactorSettings, LimitSettings):
     risk_window_seconds: int = Field(default=3600, ge=1, le=86_400)
     """Length of the windows that the risk worker counts in; a new length forgets what was counted."""
     risk_failures: int = Field(default=15, ge=1, le=1000)
-    """Refused passwords of one account in a window, of which its owner is told."""
+    """Refused passwords and wrong codes of second factors of one account in a window, of which its owner is told."""
     risk_refresh_reuses: int = Field(default=3, ge=1, le=1000)
     """Refresh tokens of one account used twice in a window, after which every session needs a new sign-in."""
     risk_unfamiliar_sign_ins: int = Field(default=5, ge=1, le=1000)

@@ -42,6 +42,7 @@ from projectors.risk.signals import (
     headers_of,
     read_json,
     read_signal,
+    require_bounded,
     time_of,
 )
 from runtime.clock import utc_now
@@ -258,7 +259,9 @@ def _moment_of_source(event: EventT[Any] | None) -> float:
 
 def _from_source(event: EventT[Any]) -> FromSource:
     """Our own record; FlawedError if somebody else wrote to our topic."""
-    return read_json(event.message.value, FromSource)
+    told = read_json(event.message.value, FromSource)
+    require_bounded(told.account_id, told.session_id)
+    return told
 
 
 def _source_of(event: EventT[Any]) -> str:

@@ -5,7 +5,7 @@ restarted, finds the same. What is counted are marks, not numbers: the same even
 
 | rule | counts, in one window | concludes |
 |---|---|---|
-| failures | refused passwords of an account | its owner is told |
+| failures | refused passwords and wrong codes of second factors of an account | its owner is told |
 | reuses | refresh tokens of an account that were used twice | the session is flagged, every session needs a step-up, the owner is told |
 | arrivals | sign-ins of an account from an unfamiliar device or network | the owner is told of each; too many: every session needs a step-up |
 | sources | accounts for which a network failed | sessions that it then starts are flagged and need a step-up, the owner is told |

@@ -83,8 +83,7 @@ def read_signal(told: Told) -> Signal | None:
     event = read_json(told.value, cls)
     if int(place[1]) != told.partition or told.key != event.account_id.encode():
         raise FlawedError("misplaced")
-    if any(len(text) > MOST_CHARACTERS for text in _texts(event)):
-        raise FlawedError("unreadable")
+    require_bounded(*_texts(event))
     return Signal(event=event, at=at, position=names["ce_id"])
 
 
@@ -94,6 +93,12 @@ def read_json(value: bytes | None, cls: type[T]) -> T:
         return msgspec.json.decode(value or b"", type=cls)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         raise FlawedError("unreadable") from None
+
+
+def require_bounded(*texts: str) -> None:
+    """FlawedError for what tables and commands have no room for."""
+    if any(len(text) > MOST_CHARACTERS for text in texts):
+        raise FlawedError("unreadable")
 
 
 def headers_of(pairs: Iterable[tuple[str, bytes | None]] | Mapping[str, bytes] | None) -> Mapping[str, bytes]:

@@ -17,6 +17,7 @@ from runtime.metrics import BUILD_INFO, HTTP_REQUEST_SECONDS, PART_FAILING, TASK
 from runtime.serving.answers import AnswerError, failure, json_answer, problem
 from runtime.serving.body import BoundedBody
 from runtime.serving.observe import Observe
+from runtime.serving.problems import problems
 from runtime.serving.shedding import Shedding, WorkBound, WorkMetrics
 from runtime.strict_json import StrictJsonError, parse_strict
 
@@ -30,6 +31,11 @@ _NOTHING_OF_ITS_OWN: TelemetryConfig = {
     "operation_spans": False,
 }
 """FastAPI's own spans and logs quote paths, inputs and errors, and go to whatever provider somebody sets in the process."""
+
+
+_READING = frozenset({"GET", "HEAD"})
+"""In these a body means nothing (RFC 9110, 9.3.1), and proxies add some."""
+_NO_BODY = {"loc": ("body",), "msg": "This call takes no body, or an empty object"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,24 +55,47 @@ class Vitals:
 
 
 class StrictRoute(APIRoute):
-    """Refuses a body that is not JSON, or that two parsers could read differently, before FastAPI sees it."""
+    """Refuses a body that is not JSON, or that two parsers could read differently, before FastAPI sees it.
+
+    A call that takes no body may have an empty object: FastAPI would let any other pass unread.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        endpoint: Callable[..., Any],
+        *,
+        methods: set[str] | list[str] | None = None,
+        responses: Mapping[int | str, dict[str, Any]] | None = None,
+        **more: Any,
+    ) -> None:
+        """The answers that it gives itself are documented wherever it gives them."""
+        self._reads = not _READING.issuperset(methods or ("GET",))
+        own = problems(400, 415, 422) if self._reads else {}
+        super().__init__(path, endpoint, methods=methods, responses={**own, **(responses or {})}, **more)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
-        takes_body = self.body_field is not None
+        reads, takes_body = self._reads, self.body_field is not None
 
         async def strict(request: Request) -> Response:
-            if takes_body:
-                require_media_type(request, "application/json")
-                try:
-                    parse_strict(await request.body())
-                except StrictJsonError as error:
-                    raise AnswerError(
-                        problem(400, "malformed-json", f"The body is not acceptable: {error}.")
-                    ) from None
+            body = await request.body() if reads else b""
+            if takes_body or body:
+                value = _strict_value(request, body)
+                if not takes_body and value != {}:
+                    raise RequestValidationError([_NO_BODY])
             return await handle(request)
 
         return strict
+
+
+def _strict_value(request: Request, body: bytes) -> Any:
+    require_media_type(request, "application/json")
+    try:
+        return parse_strict(body)
+    except StrictJsonError as error:
+        title = f"The body is not acceptable: {error}."
+        raise AnswerError(problem(400, "malformed-json", title)) from None
 
 
 def require_media_type(request: Request, wanted: str) -> None:

@@ -5,8 +5,10 @@ import json
 
 import pytest
 
+from events.streams import new_id
+from tests.support.admins import Admin, new_admin
 from tests.support.authenticator_app import App, answer_challenge, challenged
-from tests.support.chancery import PASSWORD, Chancery, Person, problem_code
+from tests.support.chancery import PASSWORD, Chancery, Person, bearer, problem_code
 
 JSON_CALLS = [
     ("POST", "/v1/accounts"),
@@ -28,6 +30,22 @@ JSON_CALLS = [
     ("POST", "/v1/me/passkeys"),
     ("POST", "/v1/passkey-sessions"),
 ]
+BODILESS_CALLS = [
+    ("POST", "/v1/me/factors/totp", 201),
+    ("POST", "/v1/me/passkeys/options", 200),
+    ("DELETE", f"/v1/me/passkeys/{new_id()}", 404),
+    ("POST", "/v1/passkey-sessions/options", 200),
+    ("DELETE", "/v1/sessions", 204),
+    ("DELETE", f"/v1/sessions/{new_id()}", 404),
+    *(
+        ("POST", f"/v1/admin/accounts/{new_id()}/{act}", 404)
+        for act in ("disable", "enable", "unlock", "sign-out")
+    ),
+    ("POST", f"/v1/admin/clients/{new_id()}/secrets", 404),
+    ("DELETE", f"/v1/admin/clients/{new_id()}", 404),
+]
+"""And what they answer to somebody who may ask, where nothing has the id."""
+ROTATION = ("POST", "/v1/admin/signing-keys/rotate", 200)
 FORM_CALLS = [("command", "/oauth/token"), ("command", "/oauth/revoke"), ("query", "/oauth/introspect")]
 MALFORMED = [
     b"",
@@ -105,6 +123,55 @@ async def test_another_content_type_is_a_415(
     headers = {**person.bearer, **({"content-type": content_type} if content_type else {})}
     answer = await chancery.command(method, path, content=b"{}", headers=headers)
     assert (answer.status_code, problem_code(answer)) == (415, "unsupported-media-type")
+
+
+@pytest.fixture(scope="module")
+async def admin(chancery: Chancery) -> Admin:
+    return await new_admin(chancery)
+
+
+@pytest.mark.parametrize("call", [*BODILESS_CALLS, ROTATION])
+async def test_a_call_without_a_body_refuses_any_but_an_empty_object(
+    chancery: Chancery, person: Person, admin: Admin, call: tuple[str, str, int]
+) -> None:
+    method, path, _ = call
+    token = admin.token if "/admin/" in path else person.tokens["access_token"]
+
+    async def told(body: bytes, media_type: str) -> tuple[int, str]:
+        headers = {**bearer(token), **({"content-type": media_type} if media_type else {})}
+        answer = await chancery.command(method, path, content=body, headers=headers)
+        return answer.status_code, problem_code(answer)
+
+    for media_type in ("", "text/plain", "application/x-www-form-urlencoded"):
+        assert await told(b"{}", media_type) == (415, "unsupported-media-type"), media_type
+    for body in MALFORMED:
+        if body:
+            assert await told(body, "application/json") == (400, "malformed-json"), body[:40]
+    for body in ODD:
+        if body != b"{}":
+            assert await told(body, "application/json") == (422, "validation-failed"), body
+
+
+@pytest.mark.parametrize("call", BODILESS_CALLS)
+@pytest.mark.parametrize(
+    ("body", "media_type"),
+    [(b"", None), (b"", "application/json"), (b"", "text/plain"), (b"{}", "application/json")],
+)
+async def test_a_call_without_a_body_takes_none_or_an_empty_object(
+    chancery: Chancery,
+    person: Person,
+    admin: Admin,
+    call: tuple[str, str, int],
+    body: bytes,
+    media_type: str | None,
+) -> None:
+    method, path, status = call
+    if path == "/v1/sessions":  # which ends the session that asks
+        person = await chancery.new_person()
+    token = admin.token if "/admin/" in path else person.tokens["access_token"]
+    headers = {**bearer(token), **({"content-type": media_type} if media_type else {})}
+    answer = await chancery.command(method, path, content=body, headers=headers)
+    assert answer.status_code == status, answer.text
 
 
 async def test_a_body_over_64_kib_is_a_413(chancery: Chancery) -> None:

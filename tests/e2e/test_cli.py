@@ -173,7 +173,7 @@ async def test_a_process_with_a_bad_setting_says_which_and_exits_with_usage(
 async def test_a_variable_that_nobody_reads_stops_every_command(
     chancery: Chancery, arguments: tuple[str, ...]
 ) -> None:
-    ended = await run(*arguments, settings=elsewhere(chancery, SIGNUPS="open", PASSKEY_RP_ID="example.com"))
+    ended = await run(*arguments, settings=elsewhere(chancery, SIGNUPS="open", PASSKEY_RP_ID="localhost"))
     assert (ended.code, ended.out) == (2, "")
     assert ended.err == "CHANCERY_SIGNUPS is not a setting. Did you mean CHANCERY_SIGNUP?\n"
 

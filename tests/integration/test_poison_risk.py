@@ -209,9 +209,13 @@ async def test_the_judge_sees_a_worker_that_passes_over_in_silence(scene: Scene)
 async def test_rubbish_in_the_workers_own_topic_is_told_and_passed_over(scene: Scene) -> None:
     own = sources_topic(scene.place.group)
     told = b'{"account_id":"a","session_id":"","at":1e300}'
+    large = [
+        msgspec.json.encode({"account_id": "a", "session_id": "s", "at": 1.0, field: "x" * 201})
+        for field in ("account_id", "session_id")
+    ]
     rubbish: list[tuple[bytes | None, bytes | None]] = [
-        *((b"net", value) for value in (b"{", b"", None, b'{"x":' + b"[" * MEGABYTE, told)),
-        (None, told.replace(b"1e300", b"1")),
+        *((b"net", value) for value in (b"{", b"", None, b'{"x":' + b"[" * MEGABYTE, told, *large)),
+        *((key, told.replace(b"1e300", b"1")) for key in (None, b"n" * 201)),
     ]
 
     async def are_told() -> bool:

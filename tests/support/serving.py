@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Any
 
 import httpx
-from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
 from prometheus_client import CollectorRegistry
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -34,14 +34,10 @@ def app_with(failing: Mapping[str, str]) -> FastAPI:
     async def things(name: str, size: int = 1) -> dict[str, Any]:
         return {"name": name, "size": size}
 
-    @app.post("/oauth/echo")
-    async def echo(form: Form) -> dict[str, str]:
-        return form
-
-    @app.post("/oauth/who")
-    async def who(request: Request, form: Form) -> dict[str, Any]:
-        found = client_credentials(request, form)
-        return {"id": found and found.client_id, "secret": found and found.secret}
+    @app.post("/bell")
+    @app.delete("/bell")
+    async def bell(request: Request) -> dict[str, Any]:
+        return {"body": (await request.body()).decode()}
 
     @app.get("/bearer")
     async def bearer(request: Request) -> dict[str, Any]:
@@ -54,15 +50,32 @@ def app_with(failing: Mapping[str, str]) -> FastAPI:
     async def bug() -> None:
         raise RuntimeError(SECRET)
 
-    @app.post("/oauth/bug")
-    async def oauth_bug() -> None:
-        raise RuntimeError(SECRET)
-
     @app.get("/teapot")
     async def teapot() -> None:
         raise HTTPException(418, "short and stout", headers={"retry-after": "1"})
 
+    app.include_router(_forms())
     return app
+
+
+def _forms() -> APIRouter:
+    """Routes that are not strict, because their bodies are forms."""
+    router = APIRouter()
+
+    @router.post("/oauth/echo")
+    async def echo(form: Form) -> dict[str, str]:
+        return form
+
+    @router.post("/oauth/who")
+    async def who(request: Request, form: Form) -> dict[str, Any]:
+        found = client_credentials(request, form)
+        return {"id": found and found.client_id, "secret": found and found.secret}
+
+    @router.post("/oauth/bug")
+    async def oauth_bug() -> None:
+        raise RuntimeError(SECRET)
+
+    return router
 
 
 @contextlib.asynccontextmanager

@@ -118,6 +118,16 @@ def test_every_variable_of_ours_is_a_setting(model: dict[str, Any]) -> None:
     assert {name for name in said if name.startswith("CHANCERY_")} <= SETTINGS
 
 
+def test_passkeys_are_used_where_the_command_api_is(model: dict[str, Any]) -> None:
+    given = model["services"]["command"]["environment"]
+    port = given["CHANCERY_COMMAND_URL"].rpartition(":")[2]
+    assert given.get("CHANCERY_PASSKEY_ORIGINS") == f"http://localhost:{port}"
+    assert (given.get("CHANCERY_PASSKEY_RP_ID"), given.get("CHANCERY_TOTP_ISSUER")) == (
+        "localhost",
+        "Chancery",
+    )
+
+
 def test_every_image_has_an_exact_tag(model: dict[str, Any]) -> None:
     images = {one["image"] for one in model["services"].values()}
     assert {image for image in images if not EXACT_TAG.search(image)} == {OURS}

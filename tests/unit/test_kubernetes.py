@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import jsonschema
 import kubernetes_validate
@@ -280,6 +281,16 @@ def test_the_settings_of_production_are_accepted(
     }
     settings = Settings(**given, secret_key=key, key_encryption_key=key, _env_file=None)
     assert settings.mode == "production"
+
+
+@overlays
+def test_passkeys_are_used_where_the_command_api_is(overlay: str) -> None:
+    """Over a name, because no passkey belongs to an IP address."""
+    given = settings_given(overlay)["data"]
+    origin = given["CHANCERY_COMMAND_URL"].replace("127.0.0.1", "localhost")
+    assert given.get("CHANCERY_PASSKEY_ORIGINS") == origin
+    assert given.get("CHANCERY_PASSKEY_RP_ID") == urlsplit(origin).hostname
+    assert given.get("CHANCERY_TOTP_ISSUER")
 
 
 def test_topics_are_those_that_provision_makes() -> None:

@@ -87,6 +87,57 @@ async def test_abuse_i2_another_shape_is_422_with_pointers_and_without_the_input
     assert SECRET not in answer.text
 
 
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+async def test_a_call_without_a_body_takes_none_or_an_empty_object(
+    http: httpx.AsyncClient, method: str
+) -> None:
+    text = {"content-type": "text/plain"}
+    for body, headers in ((b"", {}), (b"", JSON), (b"", text), (b"{}", JSON), (b" { }\n", JSON)):
+        answer = await http.request(method, "/bell", content=body, headers=headers)
+        assert (answer.status_code, answer.json()) == (200, {"body": body.decode()}), (body, headers)
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+@pytest.mark.parametrize(
+    ("body", "media_type", "code", "status"),
+    [
+        (b"{}", "", "unsupported-media-type", 415),
+        (b"{}", "text/plain", "unsupported-media-type", 415),
+        (b"a=1", "application/x-www-form-urlencoded", "unsupported-media-type", 415),
+        (b"{", "application/json", "malformed-json", 400),
+        (b" ", "application/json", "malformed-json", 400),
+        (b'{"a":1,"a":1}', "application/json", "malformed-json", 400),
+        (b'{"secret":"' + SECRET.encode() + b'"}', "application/json", "validation-failed", 422),
+        *((odd, "application/json", "validation-failed", 422) for odd in (b"[]", b"null", b"0", b'""')),
+    ],
+)
+async def test_a_call_without_a_body_refuses_any_other(
+    http: httpx.AsyncClient, method: str, body: bytes, media_type: str, code: str, status: int
+) -> None:
+    headers = {"content-type": media_type} if media_type else {}
+    answer = await http.request(method, "/bell", content=body, headers=headers)
+    assert (answer.status_code, answer.json()["type"]) == (status, f"urn:chancery:problem:{code}")
+    if status == 422:
+        assert answer.json()["errors"] == [
+            {"pointer": "", "detail": "This call takes no body, or an empty object"}
+        ]
+    assert SECRET not in answer.text
+
+
+async def test_what_comes_with_a_question_means_nothing(http: httpx.AsyncClient) -> None:
+    """A proxy that asks whether somebody may pass may add the body of his request."""
+    answer = await http.request("GET", "/things/tea", content=b"{", headers={"content-type": "text/plain"})
+    assert answer.status_code == 200
+
+
+async def test_what_every_body_can_be_answered_with_is_documented(http: httpx.AsyncClient) -> None:
+    paths = (await http.get("/openapi.json")).json()["paths"]
+    bodies = {"400", "415", "422"}
+    assert bodies <= set(paths["/orders"]["post"]["responses"])
+    assert set(paths["/bell"]["delete"]["responses"]) == {"200", *bodies}
+    assert not bodies & set(paths["/bearer"]["get"]["responses"])
+
+
 async def test_a_bad_query_parameter_is_422_and_named(http: httpx.AsyncClient) -> None:
     answer = await http.get("/things/tea", params={"size": "big"})
     assert answer.status_code == 422
