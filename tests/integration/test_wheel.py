@@ -14,7 +14,8 @@ from projectors.mail_text import MAIL_KINDS, render_mail
 from readmodels.tables import READ_MODELS, definition_of
 assert all(map(definition_of, READ_MODELS))
 for kind in MAIL_KINDS:
-    render_mail(kind, at="a", until="b", code="c", reason="sign-in-failures")
+    reason = "totp-enrolled" if kind == "factors-changed" else "sign-in-failures"
+    render_mail(kind, at="a", until="b", code="c", reason=reason)
 print(render_mail.__code__.co_filename)
 """
 
