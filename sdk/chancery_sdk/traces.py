@@ -19,7 +19,12 @@ else:
 
 
 def handling(event: Event) -> AbstractContextManager[None]:
-    return _span(event) if _is_installed else contextlib.nullcontext()
+    """A span that goes nowhere would cost as much as reading the event does, so there is none then."""
+    return _span(event) if _goes_somewhere() else contextlib.nullcontext()
+
+
+def _goes_somewhere() -> bool:
+    return _is_installed and not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
 
 
 @contextlib.contextmanager

@@ -125,6 +125,25 @@ print(asyncio.run(ask()), len(exporter.get_finished_spans()))
     assert printed(code, {}).splitlines()[-1] == "[200, 404] 0"
 
 
+def test_a_subscriber_makes_spans_only_where_its_service_says_where_they_go() -> None:
+    code = """
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from chancery_sdk.events import parse_event
+from chancery_sdk.testing import MemoryFeed
+from chancery_sdk.traces import handling
+event = parse_event(MemoryFeed().tell("chancery.account.verified.v1", {"account_id": "a"}))
+recorded = []
+for provider in (None, TracerProvider()):
+    if provider is not None:
+        trace.set_tracer_provider(provider)
+    with handling(event):
+        recorded.append(trace.get_current_span().is_recording())
+print(*recorded, type(handling(event)).__name__)
+"""
+    assert printed(code, {}).splitlines()[-1] == "False True _GeneratorContextManager"
+
+
 def test_spans_are_of_the_first_valid_parent_and_an_operator_may_name_the_service() -> None:
     code = """
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
