@@ -127,6 +127,8 @@ print(asyncio.run(ask()), len(exporter.get_finished_spans()))
 
 def test_a_subscriber_makes_spans_only_where_its_service_says_where_they_go() -> None:
     code = """
+import sys
+sys.path.insert(0, "sdk")
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from chancery_sdk.events import parse_event
