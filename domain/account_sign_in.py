@@ -13,7 +13,6 @@ from domain.account_commands import SignIn
 from domain.account_state import Absent, Account, Active, Closed, Disabled, Pending, is_locked
 from domain.addresses import has_address
 from domain.factor_commands import (
-    Answer,
     AnswerChallenge,
     PasskeyAnswer,
     RecoveryAnswer,
@@ -74,6 +73,7 @@ def answer_challenge(state: Account, command: AnswerChallenge) -> tuple[Event, .
     locked = is_locked(state, command.at) or factors.is_locked(state.factors, command.at)
     if locked and not isinstance(answer, PasskeyAnswer):
         return (_failed(command, "locked"),)
+    proof: tuple[str, ...] = ("otp",)
     match answer:
         case TotpAnswer(matching_step=step):
             totp = state.factors.totp
@@ -93,10 +93,10 @@ def answer_challenge(state: Account, command: AnswerChallenge) -> tuple[Event, .
             if passkey is None:
                 return _wrong(state, command, "wrong-passkey")
             accepted = _accepted(answer, challenge.challenge_id, challenge.expires_at, command)
+            proof = passkey_method(is_synced=passkey.is_synced)
         case _:
             assert_never(answer)
-    amr = ("pwd", *method(state, answer), "mfa")
-    return (accepted, *_start(state, command, amr=amr, acr="aal2"))
+    return (accepted, *_start(state, command, amr=("pwd", *proof, "mfa"), acr="aal2"))
 
 
 def sign_in_with_passkey(state: Account, command: SignInWithPasskey) -> tuple[Event, ...]:
@@ -105,22 +105,16 @@ def sign_in_with_passkey(state: Account, command: SignInWithPasskey) -> tuple[Ev
         return (_failed(command, _obstacle(state)),)
     if is_spent(state.factors, command.challenge_id, command.challenge_expires_at, command.at):
         return (_failed(command, "challenge-ended"),)
-    if _proven(state, command.answer) is None:
+    passkey = _proven(state, command.answer)
+    if passkey is None:
         return (_failed(command, "wrong-passkey"),)
     accepted = _accepted(command.answer, command.challenge_id, command.challenge_expires_at, command)
-    amr = (*method(state, command.answer), "mfa")
+    amr = (*passkey_method(is_synced=passkey.is_synced), "mfa")
     return (accepted, *_start(state, command, amr=amr, acr="aal2"))
 
 
-def method(state: Active, answer: Answer) -> tuple[str, ...]:
-    """What the second factor is in `amr` (RFC 8176): a passkey on one device is `hwk`, a synced one `swk`."""
-    if not isinstance(answer, PasskeyAnswer):
-        return ("otp",)
-    passkey = _proven(state, answer)
-    return passkey_method(is_synced=passkey is not None and passkey.is_synced)
-
-
 def passkey_method(*, is_synced: bool) -> tuple[str, ...]:
+    """What a passkey is in `amr` (RFC 8176): on one device `hwk`, a synced one `swk`."""
     return ("swk" if is_synced else "hwk", "user")
 
 
