@@ -73,11 +73,10 @@ class PostgresSnapshots:
 async def create_write_model(postgres: Postgres) -> None:
     """Create what is missing; what exists is left as it is. Safe for several processes at once."""
     with as_unavailable():
-        async with postgres.connection() as connection:
+        async with postgres.dedicated() as connection:
             await connection.execute(SQL["lock"])
             async with connection.transaction() as tx:
                 await tx.execute(SQL["create"])
-            await connection.execute(SQL["unlock"])
 
 
 async def partitions_folded(postgres: Postgres, fold_version: int) -> int | None:

@@ -1,9 +1,7 @@
 -- name: lock
--- Taken before the transaction begins: one that waited inside would go on with an old view of the catalogue.
+-- Taken before the transaction begins: one that waited inside would go on with an old view of the catalogue. It ends with
+-- its connection.
 select pg_advisory_lock(hashtext('chancery write_model'));
-
--- name: unlock
-select pg_advisory_unlock(hashtext('chancery write_model'));
 
 -- name: create
 create schema if not exists write_model;

@@ -3,9 +3,9 @@
 Law: an entry follows from its fact alone, so neither batches nor other entries show in it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from operator import attrgetter
 from typing import Any, Self
 
@@ -17,7 +17,7 @@ from eventstore.facts import RecordedFact
 from projectors.audit_facts import SHOWN
 from projectors.projector import Versioned, storable
 from runtime.clock import rfc3339
-from runtime.postgres import Connection
+from runtime.postgres import Connection, PostgresRejectedError
 from runtime.statements import load_statements, of_table
 
 _SQL = load_statements(__file__)
@@ -41,6 +41,9 @@ class AuditRow(msgspec.Struct, frozen=True, kw_only=True):
     ip: str | None
     user_agent: str | None
 
+
+MonthThere = tuple[int, int, tzinfo | None]
+"""A year, a month, and where that is counted."""
 
 _COLUMNS = AuditRow.__struct_fields__
 _BEFORE_DETAILS = attrgetter(*_COLUMNS[: _COLUMNS.index("details")])
@@ -67,14 +70,26 @@ class Audit(Versioned):
     parks = True
     handles = frozenset(SHOWN)
 
+    def __init__(self, version: int) -> None:
+        super().__init__(version)
+        self._made: set[MonthThere] = set()
+        """Months whose tables were there, or made. Where that is not so any more, all are looked for again."""
+
     async def apply(self, tx: Connection, facts: Sequence[RecordedFact]) -> None:
-        await _make_months(tx, self.name, {Month.of(self.name, at) for at in _months_of(facts)})
-        await tx.copy("chancery", self.name, _COLUMNS, [_record(audit_row(fact)) for fact in facts])
+        months = _months_of(facts)
+        if not months.keys() <= self._made:
+            await _make_months(tx, self.name, [Month.of(self.name, at) for at in months.values()])
+        try:
+            await tx.copy("chancery", self.name, _COLUMNS, [_record(audit_row(fact)) for fact in facts])
+        except PostgresRejectedError:
+            self._made.clear()
+            raise
+        self._made |= months.keys()
 
 
-def _months_of(facts: Sequence[RecordedFact]) -> Iterable[datetime]:
+def _months_of(facts: Sequence[RecordedFact]) -> Mapping[MonthThere, datetime]:
     """One moment of each month in which a fact was committed."""
-    return {(fact.at.year, fact.at.month, fact.at.tzinfo): fact.at for fact in facts}.values()
+    return {(fact.at.year, fact.at.month, fact.at.tzinfo): fact.at for fact in facts}
 
 
 async def _make_months(tx: Connection, table: str, months: Iterable[Month]) -> None:

@@ -39,6 +39,8 @@ class Tables:
         self._projectors = tuple(projectors)
         self._metrics = metrics
         self._known: dict[int, dict[str, Checkpoint]] = {}
+        self._unparked: set[int] = set()
+        """Partitions of which nothing was parked at the known checkpoints: only a step beyond them can park."""
         self._log_id = ""
 
     @property
@@ -63,6 +65,7 @@ class Tables:
             require_same_log(partition, checkpoint, log_id)
         self._log_id = log_id
         self._known[partition] = stored
+        self._unparked.discard(partition)
         lowest = min(stored.values(), key=lambda checkpoint: checkpoint.seq)
         return Head(seq=lowest.seq, hash=lowest.hash, next_offset=lowest.next_offset)
 
@@ -78,7 +81,7 @@ class Tables:
         async with self._postgres.transaction() as tx:
             if await lock_checkpoints(tx, list(known), partition) != known:
                 raise OutrunError
-            parked = await streams_parked(tx, list(known), partition)
+            parked = await self._streams_parked(tx, known, partition)
             behind = [p for p in self._projectors if known[p.name].next_offset < reached.next_offset]
             counts = {}
             for projector, facts in self._facts_for(behind, partition, batch):
@@ -87,8 +90,19 @@ class Tables:
                 counts[projector.name] = len(facts)
             await advance_checkpoints(tx, list(counts), partition, reached)
         self._known[partition] = {**known, **dict.fromkeys(counts, reached)}
+        if not any(parked.values()) and apply is apply_unparked:
+            self._unparked.add(partition)
+        else:
+            self._unparked.discard(partition)
         for name, count in counts.items():
             self._metrics.events.labels(name).inc(count)
+
+    async def _streams_parked(
+        self, tx: Connection, names: Iterable[str], partition: int
+    ) -> Mapping[str, set[str]]:
+        if partition in self._unparked:
+            return {name: set() for name in names}
+        return await streams_parked(tx, list(names), partition)
 
     async def confirm(self, partition: int) -> None:
         known = self._checkpoints(partition)

@@ -23,9 +23,9 @@ class PositionWatch:
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
         self._seqs: Mapping[str, dict[int, int]] = {}
-        self._waiters = 0
-        self._moved = asyncio.Condition()
+        self._waiting: dict[asyncio.Future[None], Callable[[], bool]] = {}
         self._news = asyncio.Event()
+        """Somebody began to wait, or what is known is in doubt."""
         self._is_unsure = False
         self.is_connected = False
 
@@ -39,7 +39,7 @@ class PositionWatch:
 
     async def wait_for_change(self, read_model: str, seen: Mapping[int, int], *, wait_seconds: float) -> bool:
         """Whether it moved on from what `shown` said before, within the wait."""
-        return await self._wait(lambda: self.shown(read_model) != seen, wait_seconds)
+        return await self._wait(lambda: self._seqs.get(read_model, {}) != seen, wait_seconds)
 
     async def still_shows(self, read_models: Sequence[str], wanted: Mapping[int, int]) -> bool:
         """Whether rows that were read before this call show every wanted seq (by partition)."""
@@ -48,15 +48,16 @@ class PositionWatch:
     async def _wait(self, is_so: Callable[[], bool], wait_seconds: float) -> bool:
         if is_so():
             return True
-        self._waiters += 1
+        moved = asyncio.get_running_loop().create_future()
+        self._waiting[moved] = is_so
         self._news.set()
         try:
-            async with asyncio.timeout(wait_seconds), self._moved:
-                await self._moved.wait_for(is_so)
+            async with asyncio.timeout(wait_seconds):
+                await moved
         except TimeoutError:
             return is_so()
         finally:
-            self._waiters -= 1
+            del self._waiting[moved]
         return True
 
     async def run(self) -> None:
@@ -76,18 +77,17 @@ class PositionWatch:
         """Poll on the listening connection itself, so that polls and notifications cannot overtake each other."""
         while True:
             await self._poll(connection)
-            pause = _POLL_WAITED_FOR_SECONDS if self._waiters else _POLL_IDLE_SECONDS
+            pause = _POLL_WAITED_FOR_SECONDS if self._waiting else _POLL_IDLE_SECONDS
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
-                    await self._pass_on_news()
+                    await self._until_first_waits()
 
-    async def _pass_on_news(self) -> None:
-        """Wake waiters at every notification; ends when the first one begins to wait, or nothing is known any more."""
-        was_waited_for = self._waiters > 0
-        while (was_waited_for or not self._waiters) and not self._is_unsure:
+    async def _until_first_waits(self) -> None:
+        """Return when the first one begins to wait, or nothing is known any more."""
+        was_waited_for = bool(self._waiting)
+        while (was_waited_for or not self._waiting) and not self._is_unsure:
             await self._news.wait()
             self._news.clear()
-            await self._wake()
 
     async def _poll(self, connection: Connection) -> None:
         self._is_unsure = False
@@ -95,11 +95,13 @@ class PositionWatch:
         for row in await connection.fetch(SQL["positions"]):
             found.setdefault(row["read_model"], {})[row["partition"]] = row["seq"]
         self._seqs = found
-        await self._wake()
+        self._wake()
 
-    async def _wake(self) -> None:
-        async with self._moved:
-            self._moved.notify_all()
+    def _wake(self) -> None:
+        """Those alone whose wait is over: hundreds wait, and a position moves hundreds of times a second."""
+        for moved, is_so in self._waiting.items():
+            if not moved.done() and is_so():
+                moved.set_result(None)
 
     def _on_notice(self, text: str) -> None:
         notice = parse_notice(text)
@@ -111,7 +113,7 @@ class PositionWatch:
             seqs = dict(self._seqs.get(read_model, {}))
             seqs[notice.partition] = notice.seq
             self._seqs = {**self._seqs, read_model: seqs}
-        self._news.set()
+        self._wake()
 
     def _has_reached(self, read_model: str, wanted: Mapping[int, int]) -> bool:
         seqs = self._seqs.get(read_model, {})

@@ -80,7 +80,7 @@ async def create_tables(postgres: Postgres) -> None:
     """Create what is missing; what exists is left as it is. A new database serves the first version of each."""
     if not await lacks_tables(postgres):
         return
-    async with postgres.connection() as connection:
+    async with postgres.dedicated() as connection:
         await connection.execute(_SQL["lock"])
         async with connection.transaction() as tx:
             await tx.execute(_SQL["schema"])
@@ -88,7 +88,6 @@ async def create_tables(postgres: Postgres) -> None:
             for create in (*_TABLES.values(), *_AFTER_TABLES):
                 await tx.execute(create)
             await _create_read_models(tx)
-        await connection.execute(_SQL["unlock"])
 
 
 async def lacks_tables(postgres: Postgres) -> bool:
@@ -108,7 +107,7 @@ async def create_version(tx: Connection, version: Version) -> None:
 
 async def serve_empty(postgres: Postgres, version: Version) -> None:
     """Let a version serve that nothing was applied to. Readers are told that it is not complete."""
-    async with postgres.connection() as connection:
+    async with postgres.dedicated() as connection:
         await connection.execute(_SQL["lock"])
         async with connection.transaction() as tx:
             await be_brief(tx)
@@ -118,7 +117,6 @@ async def serve_empty(postgres: Postgres, version: Version) -> None:
                 await drop(tx, version)
                 await create_version(tx, version)
                 await exchange(tx, serving[0] if serving else None, version)
-        await connection.execute(_SQL["unlock"])
 
 
 async def _create_read_models(tx: Connection) -> None:

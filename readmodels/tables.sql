@@ -10,11 +10,9 @@ select (select count(*) from unnest($1::text[]) as wanted
            or (role = 'serving' and to_regclass('chancery.' || read_model) is null)) as missing;
 
 -- name: lock
--- Taken before the transaction begins: one that waited inside would go on with an old view of the catalogue.
+-- Taken before the transaction begins: one that waited inside would go on with an old view of the catalogue. It ends with
+-- its connection.
 select pg_advisory_lock(hashtext('chancery create_tables'));
-
--- name: unlock
-select pg_advisory_unlock(hashtext('chancery create_tables'));
 
 -- name: schema
 create schema if not exists chancery;

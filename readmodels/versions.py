@@ -91,7 +91,7 @@ async def is_kept_up_since(postgres: Postgres, version: Version, since: datetime
 @asynccontextmanager
 async def one_at_a_time(postgres: Postgres, read_model: str) -> AsyncIterator[bool]:
     """Whether nobody else is inside for this read model, as long as the block lasts."""
-    async with postgres.connection() as connection:
+    async with postgres.dedicated(idle_seconds=0) as connection:
         row = await connection.fetch_one(SQL["try_lock"], read_model)
         is_ours = row is not None and row["is_ours"]
         try:

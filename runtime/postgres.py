@@ -153,7 +153,11 @@ class Connection:
 
 
 class Postgres:
-    """A bounded pool. It connects when it is first asked, so a process may start before its database."""
+    """A bounded pool. It connects when it is first asked, so a process may start before its database.
+
+    What outlasts a transaction (session locks, settings, notifications) belongs to a `dedicated` connection: those
+    of the pool are handed on as they are, which saves a round trip each time.
+    """
 
     def __init__(self, dsn: str, pool: "Pool", circuit: Circuit, *, timeout_seconds: float) -> None:
         self._dsn = dsn
@@ -181,6 +185,7 @@ class Postgres:
             connect=connect,
             min_size=0,
             max_size=max_connections,
+            reset=_as_it_is,
             timeout=_CONNECT_SECONDS,
             command_timeout=timeout_seconds,
             server_settings=_server_settings(),
@@ -248,7 +253,7 @@ class Postgres:
     async def dedicated(self, *, idle_seconds: float = _IDLE_DEDICATED_SECONDS) -> AsyncIterator[Connection]:
         """A connection outside the pool and its circuit, for what belongs to a connection: locks and notifications.
 
-        The server ends it once it was idle for so long.
+        The server ends it once it was idle for so long; 0 is for ever.
         """
         with _translated():
             raw = await asyncpg.connect(
@@ -266,6 +271,10 @@ class Postgres:
             with contextlib.suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 await raw.close(timeout=_CLOSE_SECONDS)
             _drop(raw)
+
+
+async def _as_it_is(_: object) -> None:
+    """The driver has ended the transaction, if there was one, before it asks for this."""
 
 
 def _drop(raw: "Raw") -> None:
