@@ -33,6 +33,16 @@ class _End:
     hash: str
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A commit that is ready to be sent: after those that were made before it, to its partition."""
+
+    partition: int
+    seq: int
+    key: bytes
+    value: bytes
+
+
 class History:
     """The only writer of a log that holds nothing but its geneses."""
 
@@ -49,8 +59,12 @@ class History:
             assert genesis.value is not None
             self._ends[partition] = _End(0, hash_record(genesis.key, genesis.value))
 
-    async def send(self, stream: str, *events: Event) -> tuple[int, int, "asyncio.Future[int]"]:
-        """One commit: its partition, its seq, and what resolves once it is acknowledged."""
+    async def send(self, made: Made) -> "asyncio.Future[int]":
+        """What resolves once it is acknowledged."""
+        return await self._log.send(made.partition, made.key, made.value)
+
+    def make(self, stream: str, *events: Event) -> Made:
+        """One commit. The stream has its data key."""
         partition, now = partition_of(stream, self._log.partitions), utc_now()
         end, numbered = self._ends[partition], []
         for event in events:
@@ -68,7 +82,7 @@ class History:
         )
         value = encode(commit)
         end.seq, end.hash = end.seq + 1, hash_record(stream.encode(), value)
-        return partition, end.seq, await self._log.send(partition, stream.encode(), value)
+        return Made(partition, end.seq, stream.encode(), value)
 
     async def prepare(self, stream: str) -> None:
         """Give a stream that is new its data key."""
@@ -83,7 +97,7 @@ class History:
             stream = account_stream(account_id)
             await self.prepare(stream)
             for commit in life_of(account_id, sessions, utc_now()):
-                waiting.append((await self.send(stream, *commit))[2])
+                waiting.append(await self.send(self.make(stream, *commit)))
                 events += len(commit)
             if len(waiting) > PIPELINED:
                 await asyncio.gather(*waiting)

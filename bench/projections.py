@@ -24,7 +24,7 @@ import uvloop
 from prometheus_client import CollectorRegistry
 
 from bench import plain_loop
-from bench.history import History, refreshed, started
+from bench.history import History, Made, refreshed, started
 from bench.relay import relay_events_per_second
 from bench.risk import faust_events_per_second
 from bench.subscriber import sdk_events_per_second
@@ -69,6 +69,7 @@ PATIENCE_SECONDS = 300.0
 OUTSTANDING = 64
 SHARE_OF_LOAD = 0.7
 CALM_PER_SECOND = 500
+FAST_COMMITS = 20_000
 VISIBLE_WAIT_SECONDS = 10.0
 
 
@@ -159,106 +160,6 @@ def new_log(stack: StackInfo) -> KafkaLog:
 
 def new_keyring(keys: KafkaKeyStore) -> Keyring:
     return Keyring(keys, LocalKeyEncryption(KEY), MemoryKeyIndex())
-
-
-@contextlib.contextmanager
-def projectors_process(stack: StackInfo) -> Iterator[None]:
-    settings = {
-        **stack.settings,
-        "CHANCERY_EVENTS_TOPIC": TOPICS.events,
-        "CHANCERY_KEYS_TOPIC": TOPICS.keys,
-        "CHANCERY_PUBLIC_TOPIC": TOPICS.public,
-        "CHANCERY_PARTITIONS": str(PARTITIONS),
-        "CHANCERY_KEY_ENCRYPTION_KEY": base64url(KEY),
-    }
-    command = (sys.executable, "-m", "cli.main", "serve", "projectors")
-    process = subprocess.Popen(command, env={**os.environ, **settings}, stdout=subprocess.DEVNULL)  # noqa: S603  # our own command
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
-
-
-async def visible(bench: Bench, history: History, seconds: float) -> dict[str, float]:
-    """From a commit's acknowledgement until a reader who waits for it may read, in a process of its own."""
-    with projectors_process(bench.stack):
-        async with bench.empty_database() as postgres:
-            watch = PositionWatch(postgres)
-            watching = asyncio.create_task(watch.run())
-            try:
-                for partition, end in bench.ends.items():
-                    assert await watch.wait_for("audit", {partition: end - 1}, wait_seconds=PATIENCE_SECONDS)
-                lives = Lives(history, watch)
-                most = await lives.as_fast_as_acknowledged(seconds / 4)
-                calm = await lives.at_rate(CALM_PER_SECOND, seconds)
-                waits = await lives.at_rate(SHARE_OF_LOAD * most, seconds)
-            finally:
-                watching.cancel()
-                await asyncio.wait({watching})
-    return {
-        "acknowledged_commits_per_second": round(most),
-        "visible_commits": len(waits),
-        "visible_p50_ms": quantile_ms(waits, 0.5),
-        "visible_p99_ms": quantile_ms(waits, 0.99),
-        f"visible_at_{CALM_PER_SECOND}_per_second_p50_ms": quantile_ms(calm, 0.5),
-        f"visible_at_{CALM_PER_SECOND}_per_second_p99_ms": quantile_ms(calm, 0.99),
-    }
-
-
-def quantile_ms(seconds: list[float], share: float) -> float:
-    return round(1000 * sorted(seconds)[int(len(seconds) * share)], 1)
-
-
-class Lives:
-    """Sends one commit after the other: sessions that begin and are refreshed."""
-
-    def __init__(self, history: History, watch: PositionWatch) -> None:
-        self._history = history
-        self._watch = watch
-        self._number = 0
-        self._stream = ""
-
-    async def _send(self) -> tuple[int, int, "asyncio.Future[int]"]:
-        self._number += 1
-        now, session = utc_now(), f"{self._stream}-{self._number // 4}"
-        if self._number % 100 == 1:
-            self._stream = account_stream(new_id(self._number // 100 % 1024))
-            await self._history.prepare(self._stream)
-        if self._number % 4 == 1:
-            return await self._history.send(self._stream, started(session, now))
-        return await self._history.send(self._stream, refreshed(session, self._number % 4 + 2, now))
-
-    async def as_fast_as_acknowledged(self, seconds: float) -> float:
-        """Commits a second, with so many outstanding, and visible in the end."""
-        began, waiting, last = time.perf_counter(), [], {}
-        while time.perf_counter() - began < seconds:
-            partition, seq, acknowledged = await self._send()
-            last[partition] = seq
-            waiting.append(acknowledged)
-            if len(waiting) == OUTSTANDING:
-                await asyncio.gather(*waiting)
-                waiting.clear()
-        count = self._number
-        assert await self._watch.wait_for("audit", last, wait_seconds=PATIENCE_SECONDS)
-        return count / (time.perf_counter() - began)
-
-    async def at_rate(self, rate: float, seconds: float) -> list[float]:
-        """How long each commit took from its acknowledgement until it was visible, in seconds."""
-        began = time.perf_counter()
-        waits: list[float] = []
-        async with asyncio.TaskGroup() as tasks:
-            for number in range(int(rate * seconds)):
-                await asyncio.sleep(max(0, began + number / rate - time.perf_counter()))
-                tasks.create_task(self._until_visible(await self._send(), waits))
-        return waits
-
-    async def _until_visible(self, sent: tuple[int, int, "asyncio.Future[int]"], waits: list[float]) -> None:
-        partition, seq, acknowledged = sent
-        await acknowledged
-        began = time.perf_counter()
-        assert await self._watch.wait_for("sessions", {partition: seq}, wait_seconds=VISIBLE_WAIT_SECONDS)
-        waits.append(time.perf_counter() - began)
 
 
 async def measure(stack: StackInfo, people: int, rounds: int, seconds: float) -> dict[str, float]:

@@ -72,19 +72,20 @@ class Audit(Versioned):
 
     def __init__(self, version: int) -> None:
         super().__init__(version)
-        self._made: set[MonthThere] = set()
-        """Months whose tables were there, or made. Where that is not so any more, all are looked for again."""
+        self._there: set[MonthThere] = set()
+        """Months whose tables others had made and committed. Where that turns out wrong, all are looked for again."""
 
     async def apply(self, tx: Connection, facts: Sequence[RecordedFact]) -> None:
         months = _months_of(facts)
-        if not months.keys() <= self._made:
-            await _make_months(tx, self.name, [Month.of(self.name, at) for at in months.values()])
+        if not months.keys() <= self._there and await _found_months(
+            tx, self.name, {Month.of(self.name, at) for at in months.values()}
+        ):
+            self._there |= months.keys()
         try:
             await tx.copy("chancery", self.name, _COLUMNS, [_record(audit_row(fact)) for fact in facts])
         except PostgresRejectedError:
-            self._made.clear()
+            self._there.clear()
             raise
-        self._made |= months.keys()
 
 
 def _months_of(facts: Sequence[RecordedFact]) -> Mapping[MonthThere, datetime]:
@@ -92,16 +93,17 @@ def _months_of(facts: Sequence[RecordedFact]) -> Mapping[MonthThere, datetime]:
     return {(fact.at.year, fact.at.month, fact.at.tzinfo): fact.at for fact in facts}
 
 
-async def _make_months(tx: Connection, table: str, months: Iterable[Month]) -> None:
-    """Make the tables that are missing, one projector at a time; another that waits finds them made."""
+async def _found_months(tx: Connection, table: str, months: Iterable[Month]) -> bool:
+    """Whether all tables were there. Make those that are missing, one projector at a time; another that waits finds them made."""
     by_name, sql = {month.name: month for month in months}, of_table(_SQL, table)
     if not await tx.fetch(sql["missing"], list(by_name)):
-        return
+        return True
     await tx.execute(sql["lock"])
     for row in await tx.fetch(sql["missing"], list(by_name)):
         month = by_name[row["name"]]
         first, following = month.first.isoformat(), month.next.isoformat()
         await tx.execute(sql["create"].format(month=month.name, first=first, next=following))
+    return False
 
 
 def audit_row(fact: RecordedFact) -> AuditRow:

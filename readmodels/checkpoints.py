@@ -101,11 +101,16 @@ async def server_now(postgres: Postgres) -> datetime:
 async def mark_fresh(
     postgres: Postgres, projectors: Sequence[str], log_id: str, ends: Mapping[int, int], asked_at: datetime
 ) -> set[int]:
-    """Mark the partitions that were applied up to the ends that the log had after `asked_at`; which they are."""
-    rows = await postgres.fetch(
-        SQL["mark_fresh"], list(projectors), log_id, list(ends), list(ends.values()), asked_at
-    )
-    return {row["partition"] for row in rows}
+    """Mark the partitions that were applied up to the ends that the log had after `asked_at`; which they are.
+
+    One after the other: who waits for a partition's locks must not hold those of another meanwhile, or all stand
+    still together.
+    """
+    marked = set()
+    for partition, end in ends.items():
+        if await postgres.fetch(SQL["mark_fresh"], list(projectors), log_id, partition, end, asked_at):
+            marked.add(partition)
+    return marked
 
 
 async def is_fresh(

@@ -55,18 +55,17 @@ select clock_timestamp() as now;
 -- name: mark_fresh
 -- Rows are locked in the order in which everybody locks them.
 with locked as (
-    select c.projector, c.partition
-    from chancery.checkpoints c
-    join unnest($3::int[], $4::bigint[]) as reached (partition, log_end) using (partition)
-    where c.projector = any($1::text[]) and c.log_id = $2 and c.next_offset >= reached.log_end
-    order by c.partition, c.projector
-    for update of c
+    select projector
+    from chancery.checkpoints
+    where projector = any($1::text[]) and log_id = $2 and partition = $3 and next_offset >= $4
+    order by projector
+    for update
 )
 update chancery.checkpoints c
 set fresh_at = $5
 from locked
-where c.projector = locked.projector and c.partition = locked.partition
-returning c.partition;
+where c.projector = locked.projector and c.partition = $3
+returning c.projector;
 
 -- name: positions
 select read_model, partition, seq

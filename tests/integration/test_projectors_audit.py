@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from events.account import ProfileChanged
 from events.errand import ErrandClosed
 from events.streams import account_stream, errands_stream
-from projectors.audit import Audit, audit_row
+from eventstore.facts import RecordedFact
+from projectors.audit import Audit, Month, audit_row
 from projectors.audit_facts import SHOWN
 from readmodels.audit import (
     START,
@@ -27,7 +28,7 @@ from readmodels.dump import digests
 from readmodels.positions import PositionWatch
 from readmodels.tables import READ_MODELS, create_tables
 from runtime.health import Health
-from runtime.postgres import Postgres, PostgresUnavailableError
+from runtime.postgres import Postgres, PostgresRejectedError, PostgresUnavailableError
 from tests.support.building import build, new_runner, new_tables
 from tests.support.examples import NOON, recorded, started
 from tests.support.memory_keys import KeyTopic
@@ -96,6 +97,55 @@ async def test_months_are_made_by_many_at_once_and_nobody_halts(postgres: Postgr
     found = await all_of(postgres, limit=7)
     assert len(found) == 60
     assert [entry.place.at for entry in found] == sorted((entry.place.at for entry in found), reverse=True)
+
+
+async def test_a_month_that_another_partition_is_making_is_waited_for(postgres: Postgres) -> None:
+    """What was made is remembered, but not before others can see it."""
+    await create_tables(postgres)
+    audit, (first, second) = Audit(1), of_one_month(2)
+
+    async def apply(fact: RecordedFact) -> None:
+        async with postgres.transaction() as tx:
+            await audit.apply(tx, [fact])
+
+    async with postgres.transaction() as tx:
+        await audit.apply(tx, [first])
+        other = asyncio.create_task(apply(second))
+        assert (await asyncio.wait({other}, timeout=0.2))[1]
+    await asyncio.wait_for(other, WAIT)
+    assert await count(postgres) == 2
+
+
+async def test_a_month_that_was_never_committed_or_is_gone_is_made_again(postgres: Postgres) -> None:
+    await create_tables(postgres)
+    audit, facts = Audit(1), of_one_month(5)
+    async def apply_and_fail() -> None:
+        async with postgres.transaction() as tx:
+            await audit.apply(tx, facts[:1])
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await apply_and_fail()
+    for fact in facts[1:3]:
+        async with postgres.transaction() as tx:
+            await audit.apply(tx, [fact])
+    await postgres.execute(f"drop table chancery.{Month.of('audit_v1', facts[0].at).name}")
+    with pytest.raises(PostgresRejectedError):
+        async with postgres.transaction() as tx:
+            await audit.apply(tx, [facts[3]])
+    async with postgres.transaction() as tx:
+        await audit.apply(tx, [facts[3]])
+    assert await count(postgres) == 1
+
+
+async def count(postgres: Postgres) -> int:
+    row = await postgres.fetch_one("select count(*) as entries from chancery.audit_v1")
+    assert row is not None
+    return int(row["entries"])
+
+
+def of_one_month(count: int) -> list[RecordedFact]:
+    return [replace(recorded(started()), number=number) for number in range(count)]
 
 
 async def test_reading_is_not_locked_out_while_a_month_is_made(postgres: Postgres) -> None:
