@@ -15,7 +15,7 @@ from eventstore.log import Log
 from projectors.follower import read_again
 from projectors.keep_going import TRY_AGAIN, OutrunError, place_of_bug
 from projectors.projector import Projector
-from readmodels.checkpoints import lock_checkpoints
+from readmodels.checkpoints import lock_checkpoint
 from readmodels.parked_facts import (
     FactPlace,
     ParkedFact,
@@ -46,6 +46,7 @@ class Placed(NamedTuple):
     def parked(self, reason: str) -> ParkedFact:
         return ParkedFact(
             stream=self.fact.stream,
+            partition=self.fact.position.partition,
             seq=self.fact.position.seq,
             number=self.fact.number,
             log_offset=self.offset,
@@ -55,7 +56,7 @@ class Placed(NamedTuple):
 
 
 async def apply_unparked(
-    tx: Connection, projector: Projector, partition: int, facts: Sequence[Placed], parked: set[str]
+    tx: Connection, projector: Projector, facts: Sequence[Placed], parked: set[str]
 ) -> None:
     """Apply what can be applied; what is of a parked stream joins it."""
     ready = [one.fact for one in facts if one.fact.stream not in parked]
@@ -63,18 +64,18 @@ async def apply_unparked(
     if ready:
         await projector.apply(tx, ready)
     if waiting:
-        await park(tx, projector.name, partition, waiting)
+        await park(tx, projector.name, waiting)
 
 
 async def apply_or_park(
-    tx: Connection, projector: Projector, partition: int, facts: Sequence[Placed], parked: set[str]
+    tx: Connection, projector: Projector, facts: Sequence[Placed], parked: set[str]
 ) -> None:
     """As `apply_unparked`, stream by stream: one that cannot be applied is parked and leaves no trace in the rows."""
     for stream in dict.fromkeys(one.fact.stream for one in facts):
         own = [one for one in facts if one.fact.stream == stream]
         try:
             async with tx.transaction() as part:
-                await apply_unparked(part, projector, partition, own, parked)
+                await apply_unparked(part, projector, own, parked)
         except NOT_POISON:
             raise
         except Exception as error:
@@ -85,7 +86,6 @@ async def apply_or_park(
             await park(
                 tx,
                 projector.name,
-                partition,
                 [own[0].parked(reason), *(one.parked(BEHIND) for one in own[1:])],
             )
             position = str(own[0].fact.position)
@@ -108,7 +108,7 @@ async def retry(
         if not facts:
             return None
         async with postgres.transaction() as tx:
-            await lock_checkpoints(tx, [projector.name], places[0].partition)
+            await lock_checkpoint(tx, projector.name, places[0].partition)
             if await parked_places(tx, projector.name, stream) != places:
                 continue
             try:

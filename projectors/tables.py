@@ -15,11 +15,11 @@ from projectors.keep_going import OutrunError
 from projectors.metrics import Metrics
 from projectors.parking import Placed, apply_or_park, apply_unparked
 from projectors.projector import Projector
+from projectors.together import Together
 from readmodels.checkpoints import (
     Checkpoint,
     advance_checkpoints,
     begin_checkpoints,
-    lock_checkpoints,
     mark_fresh,
     read_checkpoints,
     server_now,
@@ -28,7 +28,11 @@ from readmodels.parked_facts import streams_parked
 from readmodels.tables import create_tables
 from runtime.postgres import Connection, Postgres
 
-Apply = Callable[[Connection, Projector, int, Sequence[Placed], set[str]], Awaitable[None]]
+MOST_TOGETHER = 100
+"""Commits of a batch that shares a transaction with others."""
+
+Apply = Callable[[Connection, Projector, Sequence[Placed], set[str]], Awaitable[None]]
+_ByType = dict[type[Event], list[Placed]]
 
 
 class Tables:
@@ -40,7 +44,8 @@ class Tables:
         self._metrics = metrics
         self._known: dict[int, dict[str, Checkpoint]] = {}
         self._unparked: set[int] = set()
-        """Partitions of which nothing was parked at the known checkpoints: only a step beyond them can park."""
+        """Partitions of which nothing is parked: behind what is parked others may be, but `set_aside` parks the first."""
+        self._together = Together(self._advance_together)
         self._log_id = ""
 
     @property
@@ -70,39 +75,40 @@ class Tables:
         return Head(seq=lowest.seq, hash=lowest.hash, next_offset=lowest.next_offset)
 
     async def apply(self, partition: int, batch: Batch) -> None:
-        await self._advance(partition, batch, apply_unparked)
+        """A small batch goes with those of other partitions; a large one is worth a connection of its own."""
+        if len(batch.commits) > MOST_TOGETHER:
+            await self._advance({partition: batch}, apply_unparked)
+        else:
+            await self._together.join(partition, batch)
 
     async def set_aside(self, partition: int, batch: Batch) -> None:
-        await self._advance(partition, batch, apply_or_park)
-
-    async def _advance(self, partition: int, batch: Batch, apply: Apply) -> None:
-        known = self._checkpoints(partition)
-        reached = self._checkpoint(batch.head)
-        async with self._postgres.transaction() as tx:
-            if await lock_checkpoints(tx, list(known), partition) != known:
-                raise OutrunError
-            parked = await self._streams_parked(tx, known, partition)
-            behind = [p for p in self._projectors if known[p.name].next_offset < reached.next_offset]
-            counts = {}
-            for projector, facts in self._facts_for(behind, partition, batch):
-                if facts:
-                    await apply(tx, projector, partition, facts, parked[projector.name])
-                counts[projector.name] = len(facts)
-            await advance_checkpoints(tx, list(counts), partition, reached)
-        self._known[partition] = {**known, **dict.fromkeys(counts, reached)}
-        if not any(parked.values()) and apply is apply_unparked:
-            self._unparked.add(partition)
-        else:
+        try:
+            await self._advance({partition: batch}, apply_or_park)
+        finally:
             self._unparked.discard(partition)
+
+    async def _advance_together(self, batches: Mapping[int, Batch]) -> None:
+        await self._advance(batches, apply_unparked)
+
+    async def _advance(self, batches: Mapping[int, Batch], apply: Apply) -> None:
+        known = {number: self._checkpoints(number) for number in batches}
+        reached = {number: self._checkpoint(batch.head) for number, batch in batches.items()}
+        counts = {}
+        async with self._postgres.transaction() as tx:
+            if await advance_checkpoints(tx, self.names, reached) != known:
+                raise OutrunError
+            in_doubt = batches.keys() - self._unparked
+            parked = await streams_parked(tx, self.names, in_doubt) if in_doubt else {}
+            for projector, facts in self._facts_for(batches):
+                if facts:
+                    await apply(tx, projector, facts, parked.get(projector.name, set()))
+                counts[projector.name] = len(facts)
+        for number, own in known.items():
+            self._known[number] = {name: _later(one, reached[number]) for name, one in own.items()}
+        if not any(parked.values()):
+            self._unparked |= in_doubt
         for name, count in counts.items():
             self._metrics.events.labels(name).inc(count)
-
-    async def _streams_parked(
-        self, tx: Connection, names: Iterable[str], partition: int
-    ) -> Mapping[str, set[str]]:
-        if partition in self._unparked:
-            return {name: set() for name in names}
-        return await streams_parked(tx, list(names), partition)
 
     async def confirm(self, partition: int) -> None:
         known = self._checkpoints(partition)
@@ -129,28 +135,32 @@ class Tables:
     def _checkpoint(self, head: Head) -> Checkpoint:
         return Checkpoint(log_id=self._log_id, seq=head.seq, hash=head.hash, next_offset=head.next_offset)
 
-    def _facts_for(
-        self, projectors: Sequence[Projector], partition: int, batch: Batch
-    ) -> Iterator[tuple[Projector, Sequence[Placed]]]:
-        """What each of them has not applied. Those that are equally far look at the batch once."""
-        known = self._known[partition]
-        by_type: dict[int, dict[type[Event], list[Placed]]] = {}
-        for projector in projectors:
-            own = known[projector.name]
-            if own.seq not in by_type:
-                by_type[own.seq] = _by_type(commit for commit in batch.commits if commit.head.seq > own.seq)
-            _require_same_history(projector, own, partition, batch)
-            found = [by_type[own.seq][cls] for cls in projector.handles & by_type[own.seq].keys()]
+    def _facts_for(self, batches: Mapping[int, Batch]) -> Iterator[tuple[Projector, Sequence[Placed]]]:
+        """What each of them has not applied. Those that are equally far look at a batch once."""
+        by_type: dict[tuple[int, int], _ByType] = {}
+        for projector in self._projectors:
+            found: list[list[Placed]] = []
+            for number, batch in batches.items():
+                own = self._known[number][projector.name]
+                if (number, own.seq) not in by_type:
+                    by_type[number, own.seq] = _by_type(c for c in batch.commits if c.head.seq > own.seq)
+                _require_same_history(projector, own, number, batch)
+                there = by_type[number, own.seq]
+                found += [there[cls] for cls in projector.handles & there.keys()]
             yield projector, found[0] if len(found) == 1 else sorted(chain.from_iterable(found), key=_order)
 
 
-def _by_type(commits: Iterable[OpenedCommit]) -> dict[type[Event], list[Placed]]:
-    found: dict[type[Event], list[Placed]] = {}
+def _by_type(commits: Iterable[OpenedCommit]) -> _ByType:
+    found: _ByType = {}
     for commit in commits:
         offset = commit.head.next_offset - 1
         for fact in commit.facts:
             found.setdefault(type(fact.event), []).append(Placed(fact, offset))
     return found
+
+
+def _later(own: Checkpoint, reached: Checkpoint) -> Checkpoint:
+    return reached if own.next_offset < reached.next_offset else own
 
 
 def _order(placed: Placed) -> tuple[int, int]:

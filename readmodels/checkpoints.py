@@ -57,19 +57,24 @@ async def read_checkpoints(
     return _by_projector(await connection.fetch(SQL["read"], list(projectors), partition))
 
 
-async def lock_checkpoints(
-    tx: Connection, projectors: Sequence[str], partition: int
-) -> dict[str, Checkpoint]:
-    """As stored, and nobody else's until the transaction ends."""
-    return _by_projector(await tx.fetch(SQL["lock"], list(projectors), partition))
+async def lock_checkpoint(tx: Connection, projector: str, partition: int) -> None:
+    """Nobody else's until the transaction ends."""
+    await tx.fetch(SQL["lock"], projector, partition)
 
 
 async def advance_checkpoints(
-    tx: Connection, projectors: Sequence[str], partition: int, reached: Checkpoint
-) -> None:
-    """Move locked checkpoints on, and tell whoever waits once the transaction has ended well."""
-    place = (reached.seq, reached.hash, reached.next_offset)
-    await tx.execute(SQL["advance"], list(projectors), partition, *place)
+    tx: Connection, projectors: Sequence[str], reached: Mapping[int, Checkpoint]
+) -> dict[int, dict[str, Checkpoint]]:
+    """Move checkpoints on, by partition, and return what they were: whoever expected others has to roll back.
+
+    They are nobody else's until the transaction ends; those that are further already stay. Whoever waits is told once
+    it has ended well.
+    """
+    places = [(number, one.seq, one.hash, one.next_offset) for number, one in reached.items()]
+    before: dict[int, dict[str, Checkpoint]] = {number: {} for number in reached}
+    for row in await tx.fetch(SQL["advance"], list(projectors), *map(list, zip(*places, strict=True))):
+        before[row["partition"]][row["projector"]] = _checkpoint(row)
+    return before
 
 
 async def lock_checkpoints_everywhere(tx: Connection, projectors: Sequence[str]) -> dict[str, dict[int, int]]:
@@ -130,9 +135,10 @@ async def completeness(postgres: Postgres, read_model: str, *, partitions: int) 
 
 
 def _by_projector(rows: Iterable[Row]) -> dict[str, Checkpoint]:
-    return {
-        row["projector"]: Checkpoint(
-            log_id=row["log_id"], seq=row["seq"], hash=row["hash"], next_offset=row["next_offset"]
-        )
-        for row in rows
-    }
+    return {row["projector"]: _checkpoint(row) for row in rows}
+
+
+def _checkpoint(row: Row) -> Checkpoint:
+    return Checkpoint(
+        log_id=row["log_id"], seq=row["seq"], hash=row["hash"], next_offset=row["next_offset"]
+    )

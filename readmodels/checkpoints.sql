@@ -23,24 +23,34 @@ from chancery.checkpoints
 where projector = any($1::text[]) and partition = $2;
 
 -- name: lock
-select projector, log_id, seq, hash, next_offset
+select seq
 from chancery.checkpoints
-where projector = any($1::text[]) and partition = $2
-order by projector
+where projector = $1 and partition = $2
 for update;
 
 -- name: advance
--- Readers know a read model, and not which of its versions serves.
-with advanced as (
-    update chancery.checkpoints
-    set seq = $3, hash = $4, next_offset = $5
-    where projector = any($1::text[]) and partition = $2
-    returning projector
+-- The rows as they were. Readers know a read model, and not which of its versions serves.
+with locked as (
+    select partition, projector, log_id, seq, hash, next_offset
+    from chancery.checkpoints
+    where projector = any($1::text[]) and partition = any($2::int[])
+    order by partition, projector
+    for update
+), advanced as (
+    update chancery.checkpoints c
+    set seq = reached.seq, hash = reached.hash, next_offset = reached.next_offset
+    from locked join unnest($2::int[], $3::bigint[], $4::text[], $5::bigint[])
+        as reached (partition, seq, hash, next_offset) using (partition)
+    where c.projector = locked.projector and c.partition = locked.partition
+      and locked.next_offset < reached.next_offset
+    returning c.projector, c.partition, c.seq
+), told as (
+    select pg_notify('chancery_checkpoint', format('%s:%s:%s', partition, seq, string_agg(read_model, ',')))
+    from advanced join chancery.read_models using (projector)
+    where role = 'serving'
+    group by partition, seq
 )
-select pg_notify('chancery_checkpoint', format('%s:%s:%s', $2::int, $3::bigint, string_agg(read_model, ',')))
-from advanced join chancery.read_models using (projector)
-where role = 'serving'
-having count(*) > 0;
+select locked.*, (select count(*) from told) as told from locked;
 
 -- name: lock_everywhere
 select projector, partition, seq

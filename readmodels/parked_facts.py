@@ -20,6 +20,7 @@ MOST_SHOWN = 200
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParkedFact:
     stream: str
+    partition: int
     seq: int
     number: int
     log_offset: int
@@ -62,17 +63,19 @@ class ParkedStream:
         }
 
 
-async def streams_parked(tx: Connection, projectors: Sequence[str], partition: int) -> dict[str, set[str]]:
+async def streams_parked(
+    tx: Connection, projectors: Sequence[str], partitions: Iterable[int]
+) -> dict[str, set[str]]:
     """By projector."""
     found: dict[str, set[str]] = {projector: set() for projector in projectors}
-    for row in await tx.fetch(SQL["streams"], list(projectors), partition):
+    for row in await tx.fetch(SQL["streams"], list(projectors), list(partitions)):
         found[row["projector"]].add(row["stream"])
     return found
 
 
-async def park(tx: Connection, projector: str, partition: int, facts: Iterable[ParkedFact]) -> None:
-    columns = [(f.stream, f.seq, f.number, f.log_offset, f.type, f.reason) for f in facts]
-    await tx.execute(SQL["park"], projector, partition, *map(list, zip(*columns, strict=True)))
+async def park(tx: Connection, projector: str, facts: Iterable[ParkedFact]) -> None:
+    columns = [(f.stream, f.partition, f.seq, f.number, f.log_offset, f.type, f.reason) for f in facts]
+    await tx.execute(SQL["park"], projector, *map(list, zip(*columns, strict=True)))
 
 
 async def count_parked(tx: Connection, projector: str) -> int:

@@ -15,13 +15,13 @@ create table if not exists chancery.parked_facts (
 -- name: streams
 select distinct projector, stream
 from chancery.parked_facts
-where projector = any($1::text[]) and partition = $2;
+where projector = any($1::text[]) and partition = any($2::int[]);
 
 -- name: park
 insert into chancery.parked_facts (projector, stream, partition, seq, number, log_offset, type, reason)
-select $1, stream, $2, seq, number, log_offset, type, reason
-from unnest($3::text[], $4::bigint[], $5::int[], $6::bigint[], $7::text[], $8::text[])
-    as parked (stream, seq, number, log_offset, type, reason);
+select $1, stream, partition, seq, number, log_offset, type, reason
+from unnest($2::text[], $3::int[], $4::bigint[], $5::int[], $6::bigint[], $7::text[], $8::text[])
+    as parked (stream, partition, seq, number, log_offset, type, reason);
 
 -- name: facts
 select partition, seq, number, log_offset

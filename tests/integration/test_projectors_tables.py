@@ -160,7 +160,7 @@ class CheckpointFirst(MortalTables):
         await super().apply(partition, Batch(commits=(), head=batch.head))
         async with self._postgres.transaction() as tx:
             self._known[partition] = before
-            for projector, placed in self._facts_for(self._projectors, partition, batch):
+            for projector, placed in self._facts_for({partition: batch}):
                 if placed:
                     await projector.apply(MortalConnection(tx, self), [one.fact for one in placed])
 

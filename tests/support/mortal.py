@@ -1,6 +1,6 @@
 """A builder of tables that can be killed between any two of its projectors' statements, and after the last."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from projectors.follower import Batch
@@ -19,14 +19,14 @@ class MortalTables(Tables):
 
     statements_left: int | None = None
 
-    async def _advance(self, partition: int, batch: Batch, apply: Apply) -> None:
+    async def _advance(self, batches: Mapping[int, Batch], apply: Apply) -> None:
         async def die_somewhere(
-            tx: Connection, projector: Projector, number: int, facts: Sequence[Placed], parked: set[str]
+            tx: Connection, projector: Projector, facts: Sequence[Placed], parked: set[str]
         ) -> None:
-            await apply(MortalConnection(tx, self), projector, number, facts, parked)
+            await apply(MortalConnection(tx, self), projector, facts, parked)
             self.die_or_live()
 
-        await super()._advance(partition, batch, die_somewhere)
+        await super()._advance(batches, die_somewhere)
 
     def die_or_live(self) -> None:
         if self.statements_left == 0:
