@@ -2,8 +2,9 @@
 
 It starts a Kafka, a PostgreSQL and a Valkey of its own and writes people's lives into a log by hand. Then, in turn
 and several times: our projectors into PostgreSQL, and a plain loop of aiokafka and asyncpg that writes the same rows
-and keeps no books. Then Valkey, and a real projectors process under 70 % of the load that it can take, asked when
-each commit is visible. Then relay, subscribers of the SDK (alone and in a consumer group), and the Faust risk worker.
+and keeps no books. Then Valkey, and a real projectors process, asked when each commit is visible. Then relay,
+subscribers of the SDK (alone and in a consumer group), and the Faust risk worker. At last the whole platform, at 70 %
+of the load that it can take, asked the same (`bench.visible`).
 """
 
 import argparse
@@ -24,11 +25,11 @@ import uvloop
 from prometheus_client import CollectorRegistry
 
 from bench import plain_loop
-from bench.history import History, Made, refreshed, started
+from bench.history import History
 from bench.relay import relay_events_per_second
 from bench.risk import faust_events_per_second
 from bench.subscriber import sdk_events_per_second
-from events.streams import account_stream, new_id
+from bench.visible import at_rates, by_commands_of_a_new_stack, watching
 from eventstore.kafka_keys import KafkaKeyStore
 from eventstore.kafka_log import KafkaLog
 from eventstore.key_encryption import LocalKeyEncryption
@@ -43,7 +44,6 @@ from projectors.tables import Tables
 from projectors.valkey_v1 import ValkeyV1
 from projectors.versions import first_versions
 from readmodels.dump import Digest, digests
-from readmodels.positions import PositionWatch
 from readmodels.tables import create_tables
 from runtime.clock import utc_now
 from runtime.collector import collect_seldom
@@ -66,11 +66,6 @@ KEY = bytes(32)
 SAME = ("accounts", "sessions", "audit")
 SESSIONS = 3
 PATIENCE_SECONDS = 300.0
-OUTSTANDING = 64
-SHARE_OF_LOAD = 0.7
-CALM_PER_SECOND = 500
-FAST_COMMITS = 20_000
-VISIBLE_WAIT_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +157,34 @@ def new_keyring(keys: KafkaKeyStore) -> Keyring:
     return Keyring(keys, LocalKeyEncryption(KEY), MemoryKeyIndex())
 
 
+@contextlib.contextmanager
+def projectors_process(stack: StackInfo) -> Iterator[None]:
+    settings = {
+        **stack.settings,
+        "CHANCERY_EVENTS_TOPIC": TOPICS.events,
+        "CHANCERY_KEYS_TOPIC": TOPICS.keys,
+        "CHANCERY_PUBLIC_TOPIC": TOPICS.public,
+        "CHANCERY_PARTITIONS": str(PARTITIONS),
+        "CHANCERY_KEY_ENCRYPTION_KEY": base64url(KEY),
+    }
+    command = (sys.executable, "-m", "cli.main", "serve", "projectors")
+    process = subprocess.Popen(command, env={**os.environ, **settings}, stdout=subprocess.DEVNULL)  # noqa: S603  # our own command
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+async def visible(bench: Bench, history: History, seconds: float) -> dict[str, float]:
+    """Of commits that are written by hand, by a projectors process that has caught up."""
+    with projectors_process(bench.stack):
+        async with bench.empty_database() as postgres, watching(postgres) as watch:
+            for partition, end in bench.ends.items():
+                assert await watch.wait_for("audit", {partition: end - 1}, wait_seconds=PATIENCE_SECONDS)
+            return await at_rates(history, watch, seconds)
+
+
 async def measure(stack: StackInfo, people: int, rounds: int, seconds: float) -> dict[str, float]:
     async with open_admin(KafkaAccess(stack.kafka)) as admin:
         await create_topics(admin, TOPICS)
@@ -179,9 +202,12 @@ async def measure(stack: StackInfo, people: int, rounds: int, seconds: float) ->
         ends = {number: await log.end(number) for number in range(PARTITIONS)}
         bench = Bench(stack=stack, keys=keys, ends=ends, events=events)
         ours, plain = [], []
-        for _ in range(rounds):
+        for number in range(rounds):
+            if number % 2:
+                plain.append(await bench.by_plain_loop())
             ours.append(await bench.into_tables())
-            plain.append(await bench.by_plain_loop())
+            if not number % 2:
+                plain.append(await bench.by_plain_loop())
         valkey = await bench.into_valkey()
         seen = await visible(bench, history, seconds)
     finally:
@@ -207,14 +233,14 @@ async def measure_all(stack: StackInfo, arguments: argparse.Namespace) -> dict[s
     events = arguments.events
     for other in (relay_events_per_second, sdk_events_per_second, faust_events_per_second):
         found |= {name: value for name, value in (await other(stack, events)).items() if name != "events"}
-    return found | {"load": round(os.getloadavg()[0], 2)}
+    return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
     parser.add_argument("--people", type=int, default=3000, help="14 events each")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5, help="of ours and the plain loop, who begin in turn")
     parser.add_argument("--seconds", type=float, default=10, help="of load while visibility is measured")
     parser.add_argument("--events", type=int, default=20_000, help="for relay, SDK and Faust")
     arguments = parser.parse_args()
@@ -227,6 +253,8 @@ def main() -> None:
                 found = runner.run(measure_all(stack, arguments))
         finally:
             stop_stack(Path(folder))
+    found |= by_commands_of_a_new_stack(os.environ, arguments.seconds)
+    found["load"] = round(os.getloadavg()[0], 2)
     print(json.dumps(found) if arguments.json else json.dumps(found, indent=2))
 
 

@@ -20,12 +20,18 @@ class KafkaLog(Log):
         *,
         timeout_seconds: float = 2.0,
         between_reads: Literal["pause", "fetch"] = "pause",
+        gathers: bool = False,
     ) -> None:
         self._topic = topic
         self._partitions = partitions
         self._writer = KafkaWriter(access, timeout_seconds=timeout_seconds)
         self._reader = KafkaReader(
-            access, topic, partitions, timeout_seconds=timeout_seconds, between_reads=between_reads
+            access,
+            topic,
+            partitions,
+            timeout_seconds=timeout_seconds,
+            between_reads=between_reads,
+            gathers=gathers,
         )
 
     @property

@@ -20,9 +20,6 @@ from runtime.clock import rfc3339
 from runtime.postgres import Connection, PostgresRejectedError
 from runtime.statements import load_statements, of_table
 
-MOST_INSERTED = 50
-"""Entries that are written by one statement. COPY takes two round trips, and wins only by the row."""
-
 _SQL = load_statements(__file__)
 _TRACE_PARTS = 4
 
@@ -85,16 +82,10 @@ class Audit(Versioned):
         ):
             self._there |= months.keys()
         try:
-            await self._write(tx, [_record(audit_row(fact)) for fact in facts])
+            await tx.copy("chancery", self.name, _COLUMNS, [_record(audit_row(fact)) for fact in facts])
         except PostgresRejectedError:
             self._there.clear()
             raise
-
-    async def _write(self, tx: Connection, records: Sequence[tuple[Any, ...]]) -> None:
-        if len(records) > MOST_INSERTED:
-            await tx.copy("chancery", self.name, _COLUMNS, records)
-        else:
-            await tx.execute(of_table(_SQL, self.name)["write"], *map(list, zip(*records, strict=True)))
 
 
 def _months_of(facts: Sequence[RecordedFact]) -> Mapping[MonthThere, datetime]:

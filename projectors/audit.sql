@@ -15,15 +15,3 @@ select pg_advisory_xact_lock(hashtext('chancery {name} partitions'));
 -- Attached, not created as a partition: that would lock out everybody who reads or writes the whole.
 create table chancery.{month} (like chancery.{name} including all);
 alter table chancery.{name} attach partition chancery.{month} for values from ('{first}') to ('{next}');
-
--- name: write
-insert into chancery.{name} (
-    at, partition, seq, number, type, account_id, client_id, actor_kind, actor_id, trace_id, details, ip, user_agent
-)
-select at, partition, seq, number, type, account_id, client_id, actor_kind, actor_id, trace_id, details::jsonb, ip,
-       user_agent
-from unnest(
-    $1::timestamptz[], $2::int[], $3::bigint[], $4::int[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
-    $10::text[], $11::text[], $12::text[], $13::text[]
-) as r (at, partition, seq, number, type, account_id, client_id, actor_kind, actor_id, trace_id, details, ip,
-        user_agent);

@@ -33,7 +33,7 @@ async def run(settings: Settings, health: Health, registry: CollectorRegistry, r
     await wait_for_topics(settings, health, settings.events_topic, settings.keys_topic)
     async with contextlib.AsyncExitStack() as opened:
         keyring = await opened.enter_async_context(open_keyring(settings, health))
-        log = await opened.enter_async_context(open_log(settings, health))
+        log = await opened.enter_async_context(open_log(settings, health, gathers=True))
         postgres = await Postgres.open(settings.postgres_dsn.get_secret_value(), max_connections=3)
         opened.push_async_callback(postgres.close)
         show_circuits(registry, postgres=postgres.circuit)

@@ -20,7 +20,7 @@ async def run(settings: Settings, health: Health, registry: CollectorRegistry, r
     health.set(STARTING, "is not connected yet")
     await wait_for_topics(settings, health, settings.events_topic, settings.public_topic)
     async with contextlib.AsyncExitStack() as opened:
-        log = await opened.enter_async_context(open_log(settings, health))
+        log = await opened.enter_async_context(open_log(settings, health, gathers=True))
         public = await opened.enter_async_context(open_public_topic(settings, health))
         postgres = await Postgres.open(settings.postgres_dsn.get_secret_value(), max_connections=1)
         opened.push_async_callback(postgres.close)

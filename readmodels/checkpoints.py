@@ -139,6 +139,4 @@ def _by_projector(rows: Iterable[Row]) -> dict[str, Checkpoint]:
 
 
 def _checkpoint(row: Row) -> Checkpoint:
-    return Checkpoint(
-        log_id=row["log_id"], seq=row["seq"], hash=row["hash"], next_offset=row["next_offset"]
-    )
+    return Checkpoint(log_id=row["log_id"], seq=row["seq"], hash=row["hash"], next_offset=row["next_offset"])

@@ -119,6 +119,7 @@ async def test_a_month_that_another_partition_is_making_is_waited_for(postgres: 
 async def test_a_month_that_was_never_committed_or_is_gone_is_made_again(postgres: Postgres) -> None:
     await create_tables(postgres)
     audit, facts = Audit(1), of_one_month(5)
+
     async def apply_and_fail() -> None:
         async with postgres.transaction() as tx:
             await audit.apply(tx, facts[:1])
