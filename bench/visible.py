@@ -122,7 +122,7 @@ def _position(head: bytes) -> tuple[int, int]:
 
 
 async def at_rates(history: History, watch: PositionWatch, seconds: float) -> dict[str, float]:
-    lives, found = Lives(history), {}
+    lives, found = Lives(history), dict[str, float]()
     for rate in RATES:
         waits = Waits(watch)
         found[f"visible_at_{rate}_written_per_second"] = round(await lives.send(rate, seconds, waits))

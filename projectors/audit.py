@@ -73,7 +73,7 @@ class Audit(Versioned):
     def __init__(self, version: int) -> None:
         super().__init__(version)
         self._there: set[MonthThere] = set()
-        """Months whose tables others had made and committed. Where that turns out wrong, all are looked for again."""
+        """Months whose tables were found there. Where that turns out wrong, all are looked for again."""
 
     async def apply(self, tx: Connection, facts: Sequence[RecordedFact]) -> None:
         months = _months_of(facts)

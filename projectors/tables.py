@@ -1,5 +1,7 @@
 """PostgreSQL as a sink: all projectors of a partition in one transaction, each with its own checkpoint.
 
+Partitions that have little to apply at the same time share it.
+
 A projector that is ahead of the others (a new one is being built) passes over what it has applied already.
 """
 
@@ -44,7 +46,7 @@ class Tables:
         self._metrics = metrics
         self._known: dict[int, dict[str, Checkpoint]] = {}
         self._unparked: set[int] = set()
-        """Partitions of which nothing is parked: behind what is parked others may be, but `set_aside` parks the first."""
+        """Open partitions that went on well and of which nothing is parked. Only `set_aside` parks the first of a stream."""
         self._together = Together(self._advance_together)
         self._log_id = ""
 
@@ -75,11 +77,14 @@ class Tables:
         return Head(seq=lowest.seq, hash=lowest.hash, next_offset=lowest.next_offset)
 
     async def apply(self, partition: int, batch: Batch) -> None:
-        """A small batch goes with those of other partitions; a large one is worth a connection of its own."""
-        if len(batch.commits) > MOST_TOGETHER:
-            await self._advance({partition: batch}, apply_unparked)
-        else:
+        """A small batch goes with those of other partitions; a large one is worth a connection of its own.
+
+        So is the first one after a failure: whatever holds up this partition must not hold up the others.
+        """
+        if len(batch.commits) <= MOST_TOGETHER and partition in self._unparked:
             await self._together.join(partition, batch)
+        else:
+            await self._advance({partition: batch}, apply_unparked)
 
     async def set_aside(self, partition: int, batch: Batch) -> None:
         try:
@@ -91,15 +96,17 @@ class Tables:
         await self._advance(batches, apply_unparked)
 
     async def _advance(self, batches: Mapping[int, Batch], apply: Apply) -> None:
+        projectors = self._projectors  # others may be wanted before this is over
+        names = [projector.name for projector in projectors]
         known = {number: self._checkpoints(number) for number in batches}
         reached = {number: self._checkpoint(batch.head) for number, batch in batches.items()}
         counts = {}
         async with self._postgres.transaction() as tx:
-            if await advance_checkpoints(tx, self.names, reached) != known:
+            if await advance_checkpoints(tx, names, reached) != known:
                 raise OutrunError
             in_doubt = batches.keys() - self._unparked
-            parked = await streams_parked(tx, self.names, in_doubt) if in_doubt else {}
-            for projector, facts in self._facts_for(batches):
+            parked = await streams_parked(tx, names, in_doubt) if in_doubt else {}
+            for projector, facts in facts_for(projectors, known, batches):
                 if facts:
                     await apply(tx, projector, facts, parked.get(projector.name, set()))
                 counts[projector.name] = len(facts)
@@ -135,19 +142,24 @@ class Tables:
     def _checkpoint(self, head: Head) -> Checkpoint:
         return Checkpoint(log_id=self._log_id, seq=head.seq, hash=head.hash, next_offset=head.next_offset)
 
-    def _facts_for(self, batches: Mapping[int, Batch]) -> Iterator[tuple[Projector, Sequence[Placed]]]:
-        """What each of them has not applied. Those that are equally far look at a batch once."""
-        by_type: dict[tuple[int, int], _ByType] = {}
-        for projector in self._projectors:
-            found: list[list[Placed]] = []
-            for number, batch in batches.items():
-                own = self._known[number][projector.name]
-                if (number, own.seq) not in by_type:
-                    by_type[number, own.seq] = _by_type(c for c in batch.commits if c.head.seq > own.seq)
-                _require_same_history(projector, own, number, batch)
-                there = by_type[number, own.seq]
-                found += [there[cls] for cls in projector.handles & there.keys()]
-            yield projector, found[0] if len(found) == 1 else sorted(chain.from_iterable(found), key=_order)
+
+def facts_for(
+    projectors: Sequence[Projector],
+    known: Mapping[int, Mapping[str, Checkpoint]],
+    batches: Mapping[int, Batch],
+) -> Iterator[tuple[Projector, Sequence[Placed]]]:
+    """What each of them has not applied. Those that are equally far look at a batch once."""
+    by_type: dict[tuple[int, int], _ByType] = {}
+    for projector in projectors:
+        found: list[list[Placed]] = []
+        for number, batch in batches.items():
+            own = known[number][projector.name]
+            if (number, own.seq) not in by_type:
+                by_type[number, own.seq] = _by_type(c for c in batch.commits if c.head.seq > own.seq)
+            _require_same_history(projector, own, number, batch)
+            there = by_type[number, own.seq]
+            found += [there[cls] for cls in projector.handles & there.keys()]
+        yield projector, found[0] if len(found) == 1 else sorted(chain.from_iterable(found), key=_order)
 
 
 def _by_type(commits: Iterable[OpenedCommit]) -> _ByType:

@@ -5,7 +5,8 @@ for its end and goes with all the others that wait.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+import contextlib
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from eventstore.errors import UnavailableError
@@ -19,8 +20,9 @@ class _Asked(NamedTuple, Generic[Item]):
 
 
 class Together(Generic[Item]):
-    """`work` does all that it is given, or raises and has done nothing: then each is tried alone.
+    """`work` does all that it is given or nothing. If it raises, each is tried alone, all at the same time.
 
+    What was done although it raised (a transaction whose outcome is unknown) `work` has to find out by itself.
     It runs in a task of its own, so that a partition that is cut off does not take the others with it.
     """
 
@@ -38,30 +40,34 @@ class Together(Generic[Item]):
         await asked.done
 
     async def _go(self) -> None:
-        while self._asked:
-            present, self._asked = self._asked, {}
-            await self._do({number: one for number, one in present.items() if not one.done.done()})
+        present: dict[int, _Asked[Item]] = {}
+        try:
+            while self._asked:
+                present, self._asked = self._asked, {}
+                await self._do({number: one for number, one in present.items() if not one.done.done()})
+        finally:
+            _tell({**present, **self._asked}.values(), UnavailableError("cut off with others"))
 
     async def _do(self, present: Mapping[int, _Asked[Item]]) -> None:
-        if not present:
-            return
+        if len(present) > 1:
+            with contextlib.suppress(Exception):  # alone it turns out whose it was
+                await self._work({number: one.item for number, one in present.items()})
+                _tell(present.values(), None)
+        alone = [self._do_alone(number, one) for number, one in present.items() if not one.done.done()]
+        await asyncio.gather(*alone)
+
+    async def _do_alone(self, number: int, one: _Asked[Item]) -> None:
         try:
-            await self._work({number: one.item for number, one in present.items()})
+            await self._work({number: one.item})
         except Exception as error:  # noqa: BLE001  # it is told to whoever asked
-            if len(present) == 1:
-                _tell(present, error)
-                return
-            for number, one in present.items():
-                await self._do({number: one})
-        except BaseException:
-            _tell(present, UnavailableError("cut off with others"))
-            raise
+            _tell([one], error)
         else:
-            _tell(present, None)
+            _tell([one], None)
 
 
-def _tell(present: Mapping[int, _Asked[Any]], failure: Exception | None) -> None:
-    for one in present.values():
+def _tell(asked: Iterable[_Asked[Any]], failure: Exception | None) -> None:
+    """Those that were not told before."""
+    for one in asked:
         if one.done.done():
             continue
         if failure is None:

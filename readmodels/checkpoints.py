@@ -27,9 +27,9 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """What a projector's transaction tells whoever waits for it."""
+    """What a transaction tells whoever waits: how far these projectors are. Not all of them serve."""
 
-    read_models: Sequence[str]
+    projectors: Sequence[str]
     partition: int
     seq: int
 
@@ -37,10 +37,10 @@ class Notice:
 def parse_notice(text: str) -> Notice | None:
     """None if it tells of no step."""
     partition, _, rest = text.partition(":")
-    seq, _, read_models = rest.partition(":")
+    seq, _, projectors = rest.partition(":")
     if not (partition.isdecimal() and seq.removeprefix("-").isdecimal()):
         return None
-    return Notice(read_models=tuple(read_models.split(",")), partition=int(partition), seq=int(seq))
+    return Notice(projectors=tuple(projectors.split(",")), partition=int(partition), seq=int(seq))
 
 
 async def begin_checkpoints(

@@ -29,7 +29,8 @@ where projector = $1 and partition = $2
 for update;
 
 -- name: advance
--- The rows as they were. Readers know a read model, and not which of its versions serves.
+-- The rows as they were. Which projector serves is not asked here: this may have waited for a switch, and would not
+-- see it.
 with locked as (
     select partition, projector, log_id, seq, hash, next_offset
     from chancery.checkpoints
@@ -45,9 +46,8 @@ with locked as (
       and locked.next_offset < reached.next_offset
     returning c.projector, c.partition, c.seq
 ), told as (
-    select pg_notify('chancery_checkpoint', format('%s:%s:%s', partition, seq, string_agg(read_model, ',')))
-    from advanced join chancery.read_models using (projector)
-    where role = 'serving'
+    select pg_notify('chancery_checkpoint', format('%s:%s:%s', partition, seq, string_agg(projector, ',')))
+    from advanced
     group by partition, seq
 )
 select locked.*, (select count(*) from told) as told from locked;
@@ -78,8 +78,9 @@ where c.projector = locked.projector and c.partition = $3
 returning c.projector;
 
 -- name: positions
-select read_model, partition, seq
-from chancery.checkpoints join chancery.read_models using (projector)
+-- Without partition where nothing was applied yet.
+select projector, read_model, partition, seq
+from chancery.read_models left join chancery.checkpoints using (projector)
 where role = 'serving';
 
 -- name: lacking

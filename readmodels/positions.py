@@ -23,6 +23,8 @@ class PositionWatch:
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
         self._seqs: Mapping[str, dict[int, int]] = {}
+        self._serving: Mapping[str, str] = {}
+        """The read model that each projector serves. Whenever that changes it is told to look again."""
         self._waiting: dict[asyncio.Future[None], Callable[[], bool]] = {}
         self._news = asyncio.Event()
         """Somebody began to wait, or what is known is in doubt."""
@@ -70,7 +72,7 @@ class PositionWatch:
                     await self._follow(connection)
             except (PostgresUnavailableError, PostgresRejectedError):
                 self.is_connected = False
-                self._seqs = {}
+                self._seqs, self._serving = {}, {}
                 await asyncio.sleep(_RECONNECT_SECONDS)
 
     async def _follow(self, connection: Connection) -> None:
@@ -92,9 +94,11 @@ class PositionWatch:
     async def _poll(self, connection: Connection) -> None:
         self._is_unsure = False
         found: dict[str, dict[int, int]] = {}
-        for row in await connection.fetch(SQL["positions"]):
-            found.setdefault(row["read_model"], {})[row["partition"]] = row["seq"]
-        self._seqs = found
+        rows = await connection.fetch(SQL["positions"])
+        for row in rows:
+            if row["partition"] is not None:
+                found.setdefault(row["read_model"], {})[row["partition"]] = row["seq"]
+        self._seqs, self._serving = found, {row["projector"]: row["read_model"] for row in rows}
         self._wake()
 
     def _wake(self) -> None:
@@ -106,10 +110,10 @@ class PositionWatch:
     def _on_notice(self, text: str) -> None:
         notice = parse_notice(text)
         if notice is None:
-            self._seqs, self._is_unsure = {}, True
+            self._seqs, self._serving, self._is_unsure = {}, {}, True
             self._news.set()
             return
-        for read_model in notice.read_models:
+        for read_model in [self._serving[name] for name in notice.projectors if name in self._serving]:
             seqs = dict(self._seqs.get(read_model, {}))
             seqs[notice.partition] = notice.seq
             self._seqs = {**self._seqs, read_model: seqs}

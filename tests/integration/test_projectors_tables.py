@@ -21,10 +21,11 @@ from events.identifier import (
 from events.signing_keys import SigningKeyCreated
 from events.streams import SIGNING_KEYS, client_stream, stream
 from eventstore.memory_log import MemoryLog
-from projectors.follower import Batch, read_log_id
+from projectors.follower import Batch
 from projectors.keep_going import OutrunError
 from projectors.metrics import Metrics
 from projectors.sessions import Sessions
+from projectors.tables import facts_for
 from projectors.versions import first_versions
 from readmodels.accounts import account_by_id
 from readmodels.clients import client_by_id
@@ -34,7 +35,7 @@ from readmodels.signing_keys import SigningKey, all_signing_keys
 from readmodels.tables import create_tables
 from runtime.health import Health
 from runtime.postgres import Postgres
-from tests.support.building import build, cut, new_runner, new_tables, rest_of
+from tests.support.building import build, cut, new_runner, new_tables, opened, rest_of
 from tests.support.examples import MINUTE, NOON, refreshed
 from tests.support.memory_keys import KeyTopic
 from tests.support.mortal import KilledError, MortalConnection, MortalTables
@@ -160,7 +161,7 @@ class CheckpointFirst(MortalTables):
         await super().apply(partition, Batch(commits=(), head=batch.head))
         async with self._postgres.transaction() as tx:
             self._known[partition] = before
-            for projector, placed in self._facts_for({partition: batch}):
+            for projector, placed in facts_for(self._projectors, {partition: before}, {partition: batch}):
                 if placed:
                     await projector.apply(MortalConnection(tx, self), [one.fact for one in placed])
 
@@ -232,8 +233,7 @@ async def build_in_steps(
     for step in steps:
         tables = builders[step.builder]
         if not waiting.get(step.builder):
-            head = await tables.open(0, await read_log_id(log, 0))
-            waiting[step.builder] = await rest_of(log, keys, head, tables)
+            waiting[step.builder] = await rest_of(log, keys, await opened(log, tables), tables)
         batches = cut(waiting[step.builder][: step.commits], [])
         tables.statements_left = step.dies_after
         try:

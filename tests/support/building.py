@@ -28,13 +28,18 @@ def new_runner(log: MemoryLog, keys: KeyTopic, postgres: Postgres, health: Healt
 
 async def build(log: MemoryLog, keys: KeyTopic, tables: Tables, cuts: list[int]) -> None:
     """Apply what the tables do not have yet, in batches of these sizes and then the rest."""
-    head = await tables.open(0, await read_log_id(log, 0))
-    for batch in cut(await rest_of(log, keys, head, tables), cuts):
+    for batch in cut(await rest_of(log, keys, await opened(log, tables), tables), cuts):
         await tables.apply(0, batch)
 
 
-async def rest_of(log: MemoryLog, keys: KeyTopic, head: Head, tables: Tables) -> list[Batch]:
-    batch = await Follower(log, keys.keyring(), 0, head, tables.handles).next(wait_seconds=0.01)
+async def opened(log: MemoryLog, tables: Tables, partition: int = 0) -> Head:
+    return await tables.open(partition, await read_log_id(log, partition))
+
+
+async def rest_of(
+    log: MemoryLog, keys: KeyTopic, head: Head, tables: Tables, partition: int = 0
+) -> list[Batch]:
+    batch = await Follower(log, keys.keyring(), partition, head, tables.handles).next(wait_seconds=0.01)
     return [] if batch is None else list(batch.split())
 
 

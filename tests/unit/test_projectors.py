@@ -218,7 +218,7 @@ def test_text_that_postgresql_cannot_store_is_made_storable() -> None:
 
 
 def test_notices_say_who_reached_what_and_strangers_are_ignored() -> None:
-    assert parse_notice("3:17:a,b") == Notice(read_models=("a", "b"), partition=3, seq=17)
+    assert parse_notice("3:17:a,b") == Notice(projectors=("a", "b"), partition=3, seq=17)
     assert parse_notice("hello") is None
 
 
