@@ -58,6 +58,16 @@ async def test_who_waits_hears_at_once_that_less_is_shown(postgres: Postgres, wa
     assert not await watch.wait_for("accounts", {0: SEQ}, wait_seconds=0)
 
 
+async def test_a_step_that_nobody_told_of_is_found_by_looking(
+    postgres: Postgres, watch: PositionWatch
+) -> None:
+    waiting = asyncio.create_task(watch.wait_for("accounts", {0: SEQ + 1}, wait_seconds=5))
+    await postgres.execute("update chancery.checkpoints set seq = seq + 1")
+    began = asyncio.get_running_loop().time()
+    assert await waiting
+    assert asyncio.get_running_loop().time() - began < 3
+
+
 async def test_rows_of_a_read_model_that_falls_back_while_they_are_read_are_no_answer(
     postgres: Postgres, watch: PositionWatch
 ) -> None:
